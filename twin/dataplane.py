@@ -1,0 +1,248 @@
+"""State of the data plane and the door to its compiled kernel: quotas and loads in, counters out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from col.errors import InputError
+from twin.parameters import CFS_PERIOD_MS, CellParameters, GrantPolicy
+
+if "NUMBA_CACHE_DIR" not in os.environ and not os.access(Path(__file__).parent, os.W_OK):
+    # An installed package may be read-only; compile once a user then, not once a process.
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"rantwin-numba-{os.getuid()}")
+
+from twin import kernel as kn
+
+__all__ = ["Counters", "DataPlane", "PacketLog"]
+
+FloatArray = NDArray[np.float64]
+
+SLOW_BLOCK_MS = 100
+"""The slow noise of a compute demand moves in steps of this many slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What happened since the counters were last taken; every column has shape (g,), g cells."""
+
+    columns: Mapping[str, FloatArray]
+
+    def __getitem__(self, name: str) -> FloatArray:
+        return self.columns[name]
+
+
+@dataclass(frozen=True, slots=True)
+class PacketLog:
+    """Times in ms at which packets were sent and delivered, one array (packets, 2) a direction."""
+
+    downlink: FloatArray
+    uplink: FloatArray
+
+
+class DataPlane:
+    """All cells' slots and packets from time 0 on; `advance` moves them, everything else is set between two calls.
+
+    `streams` names one generator per source of chance: `slot` (demand from slot to slot), `slow_du`, `slow_cu` (slow noise of
+    the host), `phase` (phases of senders and CFS periods). `du_factor` and `cu_factor`, shape (g,), multiply the compute
+    demand: the random effect of this process run. `log_packets` keeps that many packets per cell and direction.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[CellParameters],
+        streams: Mapping[str, np.random.Generator],
+        *,
+        du_factor: FloatArray | None = None,
+        cu_factor: FloatArray | None = None,
+        log_packets: int = 0,
+    ) -> None:
+        if not cells:
+            raise InputError("needs at least one cell", key="cells")
+        self.cells = tuple(cells)
+        self.now_ms = 0
+        g = len(cells)
+        n_ue = max(c.n_ue for c in cells)
+        places = max(c.buffer_packets for c in cells) + 8
+        self._streams = dict(streams)
+        self._par = np.zeros((g, kn.N_PAR))
+        self._st = np.zeros((g, kn.N_ST))
+        self._counters = np.zeros((g, kn.N_COUNTERS))
+        self._ue = np.zeros((g, 2, n_ue, kn.N_UE))
+        self._cnt = np.zeros((g, 2, n_ue, kn.N_CNT), dtype=np.int64)
+        self._sent = np.zeros((g, 2, n_ue, places))
+        self._ready = np.zeros((g, n_ue, places))
+        # The uplink between DU and CU holds at most what the CU's buffer and a full cell allow.
+        self._pend = np.zeros((g, 16384, 3))
+        self._hist = np.zeros((g, 2, kn.DELAY_BINS), dtype=np.int64)
+        self._log = np.zeros((g, 2, max(log_packets, 0), 2))
+        self._n_log = np.zeros((g, 2), dtype=np.int64)
+        self._slow_du = np.zeros(g)
+        self._slow_cu = np.zeros(g)
+        for c, cell in enumerate(self.cells):
+            self._fill(c, cell)
+        self._par[:, kn.P_DU_FACTOR] = 1.0 if du_factor is None else du_factor
+        self._par[:, kn.P_CU_FACTOR] = 1.0 if cu_factor is None else cu_factor
+        phase = self._streams["phase"]
+        self._st[:, kn.S_DU_END] = phase.uniform(0.0, CFS_PERIOD_MS, g)
+        self._st[:, kn.S_CU_END] = phase.uniform(0.0, CFS_PERIOD_MS, g)
+        self._phase = phase.uniform(0.0, 1.0, (g, 2, n_ue))
+        self._ue[:, :, :, kn.U_NEXT] = np.inf
+        self._ue[:, :, :, kn.U_TRANSIT] = -1.0
+        self._slow_du[:] = self._streams["slow_du"].standard_normal(g)
+        self._slow_cu[:] = self._streams["slow_cu"].standard_normal(g)
+        self._block_du = np.ones(g)
+        self._block_cu = np.ones(g)
+        self._block = -1
+
+    def _fill(self, c: int, cell: CellParameters) -> None:
+        p, du, cu, links = self._par[c], cell.du, cell.cu, cell.links
+        wire_kbit = cell.packet_bits * links.overhead / 1000.0
+        pucch = cell.pucch_prb * (1.0 if cell.cap_prb_dl > 0 else 0.35)
+        for column, value in {
+            kn.P_NUE: cell.n_ue, kn.P_NPRB: cell.n_prb, kn.P_BPP_DL: cell.bits_per_prb_dl, kn.P_BPP_UL: cell.bits_per_prb_ul,
+            kn.P_CAP_DL: cell.cap_prb_dl, kn.P_CAP_UL: min(cell.cap_prb_ul, cell.n_prb - pucch), kn.P_BITS: cell.packet_bits,
+            kn.P_BATCH: cell.grant_policy is GrantPolicy.BATCH, kn.P_BATCH_MS: cell.batch_ms,
+            kn.P_FULL_DL: cell.full_buffer_dl, kn.P_FULL_UL: cell.full_buffer_ul, kn.P_UL_GRANT: cell.ul_grant_ms,
+            kn.P_DL_PIPE: cell.dl_pipeline_ms, kn.P_BUF: cell.buffer_packets, kn.P_BASE: du.base_ms, kn.P_DLF: du.dl_fixed_ms,
+            kn.P_DLS: du.dl_full_ms, kn.P_ULF: du.ul_fixed_ms, kn.P_ULS: du.ul_full_ms, kn.P_DU_PAR: du.parallelism,
+            kn.P_SKIP: du.skip_after_ms, kn.P_DEADLINE: du.deadline_ms, kn.P_LATE: du.late_cost,
+            kn.P_INFLIGHT: du.inflight_slots, kn.P_QLOSS: du.quota_loss_ms, kn.P_SECOND: du.second_cpu_ms,
+            kn.P_CU_BASE: cu.base_share, kn.P_CU_PKT: cu.packet_ms, kn.P_CU_PAR: cu.parallelism, kn.P_CU_BUF: cu.buffer_ms,
+            kn.P_FH: links.fronthaul_ms, kn.P_MH: links.midhaul_ms, kn.P_BH: links.backhaul_ms,
+            kn.P_MH_SER: wire_kbit / links.midhaul_mbps, kn.P_BH_SER: wire_kbit / links.backhaul_mbps,
+            kn.P_PERIOD: CFS_PERIOD_MS, kn.P_DU_QUOTA: 16.0 * CFS_PERIOD_MS, kn.P_CU_QUOTA: 16.0 * CFS_PERIOD_MS,
+            kn.P_IV_DL: np.inf, kn.P_IV_UL: np.inf,
+        }.items():  # fmt: skip
+            p[column] = value
+
+    def set_quota(self, cell: int, *, du_cores: float | None = None, cu_cores: float | None = None) -> None:
+        """Set the CFS quota of a cell's DU or CU in cores; it counts from the next refill on."""
+        for column, cores in ((kn.P_DU_QUOTA, du_cores), (kn.P_CU_QUOTA, cu_cores)):
+            if cores is not None:
+                if not 0.0 < cores <= 1024.0:
+                    raise InputError("must lie in 0 to 1024 cores", key="quota", value=cores)
+                self._par[cell, column] = cores * CFS_PERIOD_MS
+
+    def set_load(self, cell: int, *, dl_mbps: float, ul_mbps: float) -> None:
+        """Set what is offered at the senders of a cell in Mbit/s, shared equally by its UEs."""
+        for way, column, mbps in ((0, kn.P_IV_DL, dl_mbps), (1, kn.P_IV_UL, ul_mbps)):
+            if not 0.0 <= mbps <= 1e5:
+                raise InputError("must lie in 0 to 100000 Mbit/s", key="load", value=mbps)
+            n_ue = self.cells[cell].n_ue
+            old = self._par[cell, column]
+            new = self.cells[cell].packet_bits * n_ue / (mbps * 1000.0) if mbps > 0.0 else np.inf
+            due = self._ue[cell, way, :n_ue, kn.U_NEXT]
+            if not np.isfinite(new):
+                if np.isfinite(old):  # remember how far each sender was
+                    self._phase[cell, way, :n_ue] = np.clip((due - self.now_ms) / old, 0.0, 1.0)
+                due[:] = np.inf
+            elif np.isfinite(old):
+                due[:] = np.maximum(self.now_ms + (due - self.now_ms) * (new / old), due.min(initial=np.inf))
+                due[:] = np.minimum(due, self.now_ms + new)
+            else:
+                due[:] = self.now_ms + self._phase[cell, way, :n_ue] * new
+            self._par[cell, column] = new
+
+    def _slow(self, n_slots: int) -> tuple[FloatArray, FloatArray]:
+        """Return the slow noise of the blocks that the next slots touch, shapes (g, blocks); blocks go on over calls."""
+        first, last = self.now_ms // SLOW_BLOCK_MS, (self.now_ms + n_slots - 1) // SLOW_BLOCK_MS
+        fresh = last - max(self._block, first - 1)
+        g = len(self.cells)
+        factors = []
+        for name, state, held in (
+            ("slow_du", self._slow_du, self._block_du),
+            ("slow_cu", self._slow_cu, self._block_cu),
+        ):
+            z = self._streams[name].standard_normal((g, fresh)) if fresh > 0 else np.zeros((g, 0))
+            block = np.empty((g, last - first + 1))
+            carried = block.shape[1] - fresh
+            for c, cell in enumerate(self.cells):
+                du = cell.du
+                sd = du.slow_sd if name == "slow_du" else cell.cu.slow_sd
+                rho = float(np.exp(-SLOW_BLOCK_MS / du.slow_tau_ms)) if du.slow_tau_ms > 0 else 0.0
+                fresh_sd = np.sqrt(1.0 - rho * rho)
+                x = float(state[c])
+                for j in range(fresh):
+                    x = rho * x + fresh_sd * float(z[c, j])
+                    block[c, carried + j] = np.exp(sd * x - 0.5 * sd * sd)
+                state[c] = x
+            if carried:
+                block[:, 0] = held
+            held[:] = block[:, -1]
+            factors.append(block)
+        self._block = last
+        return factors[0], factors[1]
+
+    def advance(self, n_slots: int) -> None:
+        """Move all cells on by `n_slots` slots of 1 ms."""
+        if n_slots < 0:
+            raise InputError("must be zero or above", key="n_slots", value=n_slots)
+        while n_slots > 0:
+            step = min(n_slots, 15000)
+            slow_du, slow_cu = self._slow(step)
+            cv = np.array([[c.du.slot_cv] for c in self.cells])
+            sd = np.sqrt(np.log1p(cv * cv))
+            noise = self._streams["slot"].standard_normal((len(self.cells), step))
+            noise *= sd
+            noise -= 0.5 * sd * sd
+            np.exp(noise, out=noise)
+            kn.advance_cells(
+                self.now_ms, step, self._par, self._st, self._counters, self._ue, self._cnt, self._sent, self._ready,
+                self._pend, self._hist, noise, slow_du, slow_cu, self._log, self._n_log,
+            )  # fmt: skip
+            self.now_ms += step
+            n_slots -= step
+
+    def take_counters(self) -> Counters:
+        """Return the counters since they were last taken and set them to zero.
+
+        Besides the kernel's sums: `tb_nok_*` (HARQ transmissions counted NOK), `backlog_bits_*` and `jitter_ms_*` (mean over
+        UEs) as they are now, `delay_p99_ms_*`, `cu_budget_ms` (CPU-ms that the quota left for packets).
+        """
+        columns = {name: self._counters[:, i].copy() for i, name in enumerate(kn.COUNTERS)}
+        nok_share = np.array([c.du.nok_share for c in self.cells])
+        quota = self._par[:, kn.P_CU_QUOTA] / CFS_PERIOD_MS
+        parallelism = np.array([c.cu.parallelism for c in self.cells])
+        span = columns["slots"]
+        columns["cu_budget_ms"] = np.minimum(quota, parallelism) * span - columns["cu_base_ms"]
+        for way, name in enumerate(("dl", "ul")):
+            columns[f"tb_nok_{name}"] = columns[f"tb_retx_{name}"] * nok_share
+            bits = self._par[:, kn.P_BITS]
+            counts = self._cnt[:, way]
+            queued = counts[:, :, kn.C_IN].sum(axis=1) * bits - counts[:, :, kn.C_SENT].sum(axis=1)
+            columns[f"backlog_bits_{name}"] = queued
+            columns[f"delay_p99_ms_{name}"] = _quantile(self._hist[:, way], 0.99)
+            jitter = [self._ue[c, way, : cell.n_ue, kn.U_JITTER].mean() for c, cell in enumerate(self.cells)]
+            columns[f"jitter_ms_{name}"] = np.array(jitter)
+        self._counters[:] = 0.0
+        self._hist[:] = 0
+        return Counters(columns)
+
+    def packet_log(self, cell: int) -> PacketLog:
+        """Return the packets of a cell logged so far, in order of delivery."""
+        down, up = (self._log[cell, way, : self._n_log[cell, way]].copy() for way in (0, 1))
+        return PacketLog(down, up)
+
+
+def _quantile(hist: NDArray[np.int64], q: float) -> FloatArray:
+    """Return the quantile of each row of a delay histogram in ms, NaN where it is empty."""
+    fine = np.arange(kn.DELAY_FINE_BINS + 1) * kn.DELAY_FINE_MS
+    edges = np.concatenate([fine, fine[-1] + np.arange(1, kn.DELAY_BINS - kn.DELAY_FINE_BINS + 1)])
+    out = np.full(hist.shape[0], np.nan)
+    for row in range(hist.shape[0]):
+        total = hist[row].sum()
+        if total == 0:
+            continue
+        cumulative = np.cumsum(hist[row])
+        bin_ = int(np.searchsorted(cumulative, q * total))
+        below = cumulative[bin_ - 1] if bin_ else 0
+        share = (q * total - below) / hist[row, bin_]
+        out[row] = edges[bin_] + share * (edges[bin_ + 1] - edges[bin_])
+    return out

@@ -1,0 +1,450 @@
+"""The data plane of all cells, slot by slot and packet by packet, as one compiled call.
+
+Semantics (what `twin.reference` states again, packet by packet, on SimPy):
+
+* A sender emits a datagram per UE and direction at a constant interval. Downlink: backhaul (FIFO serialisation, delay),
+  CU, midhaul (the same), queue of the UE at the DU, slot, fronthaul and air. Uplink: queue of the UE, slot, midhaul, CU,
+  backhaul, core.
+* A DU handles one slot a ms, in order: slot n starts at s = max(n, end of the slot before). If s - n exceeds
+  `skip_after_ms` it is skipped. If s - n exceeds `deadline_ms` it costs `late_cost` of its demand and carries nothing.
+  Otherwise grants are made for what is queued at s (downlink) and what is at least `ul_grant_ms` old at n (uplink); if the
+  slot ends later than n + `deadline_ms` it is lost and the data stay queued. After a stall longer than 1 ms the next grants
+  of each direction, one for each of the last `inflight_slots` slots that was served, are HARQ retransmissions without new data.
+* A CU works in order of arrival through packets of both directions and, every ms, through its steady work.
+* CFS: work runs at `parallelism` CPU-ms per ms and draws on a quota that is refilled every period and does not accumulate;
+  work splits across periods. When the quota is used up everything waits for the next period.
+
+The functions run uncompiled too (`NUMBA_DISABLE_JIT=1`, or no numba) and then give the same numbers. Cells do not touch each
+other, so the loop over them is outermost. All times in ms, all work in CPU-ms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["COUNTERS", "advance_cells"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+try:
+    from numba import njit
+
+    def _inl(function: _F) -> _F:
+        return njit(inline="always", error_model="numpy")(function)
+
+    def _jit(function: _F) -> _F:
+        return njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+except ImportError:  # numba is only a matter of speed
+
+    def _jit(function: _F) -> _F:
+        return function
+
+
+# Columns of `par` (parameters of a cell).
+(
+    P_NUE, P_NPRB, P_BPP_DL, P_BPP_UL, P_CAP_DL, P_CAP_UL, P_BITS, P_BATCH, P_BATCH_MS, P_FULL_DL, P_FULL_UL,
+    P_UL_GRANT, P_DL_PIPE, P_BUF, P_BASE, P_DLF, P_DLS, P_ULF, P_ULS, P_DU_PAR, P_SKIP, P_DEADLINE, P_LATE, P_INFLIGHT,
+    P_QLOSS, P_SECOND, P_CU_BASE, P_CU_PKT, P_CU_PAR, P_CU_BUF, P_FH, P_MH, P_BH, P_MH_SER, P_BH_SER, P_PERIOD,
+    P_DU_QUOTA, P_CU_QUOTA, P_DU_FACTOR, P_CU_FACTOR, P_IV_DL, P_IV_UL, N_PAR,
+) = range(43)  # fmt: skip
+
+# Columns of `st` (state of a cell).
+(
+    S_DU_FREE, S_DU_END, S_DU_LEFT, S_DU_FLAG, S_MASK, S_RETX_DL, S_RETX_UL, S_LAST_DL, S_LAST_UL, S_RR,
+    S_CU_FREE, S_CU_END, S_CU_LEFT, S_CU_FLAG, S_TICK, S_BH_DL, S_MH_DL, S_BH_UL, S_MH_UL, S_PEND_HEAD, S_PEND_TAIL, N_ST,
+) = range(22)  # fmt: skip
+
+# Columns of `ue` (state of a UE in one direction; direction 0 is down, 1 is up).
+U_NEXT, U_TRANSIT, U_JITTER, N_UE = range(4)
+# Columns of `cnt` (packets of a UE in one direction): in the queue since the start, ready at the DU, bits sent, packets done.
+C_IN, C_READY, C_SENT, C_DONE, N_CNT = range(5)
+
+COUNTERS = (
+    "slots", "slots_ok", "slots_late", "slots_skipped", "offered_bits_dl", "offered_bits_ul", "delivered_bits_dl",
+    "delivered_bits_ul", "dropped_packets_dl", "dropped_packets_ul", "packets_dl", "packets_ul", "delay_sum_ms_dl",
+    "delay_sum_ms_ul", "prb_used_dl", "prb_used_ul", "prb_available_dl", "prb_available_ul", "tb_ok_dl", "tb_ok_ul",
+    "tb_retx_dl", "tb_retx_ul", "cpu_ms_du", "cpu_ms_cu", "stall_ms_du", "stall_ms_cu", "cgroup_throttled_ms_du",
+    "throttled_periods_du", "throttled_periods_cu", "cu_packet_ms", "cu_base_ms",
+)  # fmt: skip
+"""What the kernel counts per cell since the counters were last set to zero; sums of bits, packets, PRBs, slots or ms."""
+(
+    K_SLOTS, K_OK, K_LATE, K_SKIP, K_OFF_DL, K_OFF_UL, K_DEL_DL, K_DEL_UL, K_DROP_DL, K_DROP_UL, K_PKT_DL, K_PKT_UL,
+    K_DLY_DL, K_DLY_UL, K_PRB_DL, K_PRB_UL, K_AVL_DL, K_AVL_UL, K_TB_DL, K_TB_UL, K_RETX_DL, K_RETX_UL, K_CPU_DU, K_CPU_CU,
+    K_STALL_DU, K_STALL_CU, K_CGROUP_DU, K_THR_DU, K_THR_CU, K_CU_PKT, K_CU_BASE, N_COUNTERS,
+) = range(32)  # fmt: skip
+
+DELAY_FINE_MS, DELAY_FINE_BINS, DELAY_BINS = 0.1, 1000, 3000  # 0.1 ms up to 100 ms, then 1 ms up to 2.1 s
+
+
+@_jit
+def _serve(
+    t: float, work: float, par: float, quota: float, period: float, end: float, left: float, flag: float, second: float
+) -> tuple[float, float, float, float, float, float, float]:
+    """Run `work` from `t` under CFS: (finish, period's end, quota left, flag, stalled, cgroup throttled, periods)."""
+    stall = 0.0
+    cgroup = 0.0
+    periods = 0.0
+    while True:
+        if t >= end:
+            end += period * (math.floor((t - end) / period) + 1.0)
+            left = quota
+            flag = 0.0
+        wall = work / par
+        if work <= left and t + wall <= end:
+            return t + wall, end, left - work, flag, stall, cgroup, periods
+        if left <= 1e-9:
+            pause = end - t
+            stall += pause
+            cgroup += pause
+            if pause > second:
+                cgroup += pause - second
+            if flag == 0.0:
+                periods += 1.0
+                flag = 1.0
+            t = end
+            continue
+        part = left / par
+        if t + part <= end:
+            t += part
+            work -= left
+            left = 0.0
+        else:
+            done = (end - t) * par
+            work -= done
+            left -= done
+            t = end
+
+
+@_inl
+def _deliver(
+    c: int, way: int, u: int, sent_at: float, at: float, ue: Any, k: Any, hist: Any, bits: float, log: Any, n_log: Any
+) -> None:
+    """Count a packet that arrived; jitter as in RFC 3550 section 6.4.1."""
+    delay = at - sent_at
+    k[K_DEL_DL + way] += bits
+    k[K_PKT_DL + way] += 1.0
+    k[K_DLY_DL + way] += delay
+    if delay < DELAY_FINE_MS * DELAY_FINE_BINS:
+        slot = int(delay / DELAY_FINE_MS)
+    else:
+        slot = min(int(delay) + DELAY_FINE_BINS - int(DELAY_FINE_MS * DELAY_FINE_BINS), DELAY_BINS - 1)
+    hist[c, way, slot] += 1
+    before = ue[c, way, u, U_TRANSIT]
+    if before >= 0.0:
+        ue[c, way, u, U_JITTER] += (abs(delay - before) - ue[c, way, u, U_JITTER]) / 16.0
+    ue[c, way, u, U_TRANSIT] = delay
+    if n_log[c, way] < log.shape[2]:
+        log[c, way, n_log[c, way], 0] = sent_at
+        log[c, way, n_log[c, way], 1] = at
+        n_log[c, way] += 1
+
+
+@_inl
+def _drain_cu(
+    c: int, until: float, block0: int, slow: Any, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, ready: Any, pend: Any,
+    hist: Any, log: Any, n_log: Any,
+) -> None:  # fmt: skip
+    """Let the CU take everything that reaches it by `until`: steady work, downlink from the backhaul, uplink from the DU."""
+    n_ue = int(p[P_NUE])
+    size = sent.shape[3]
+    pending = pend.shape[1]
+    buffer = int(p[P_BUF])
+    blocks = slow.shape[1] - 1
+    next_u = 0
+    next_send = np.inf
+    for u in range(n_ue):
+        if ue[c, 0, u, U_NEXT] < next_send:
+            next_send = ue[c, 0, u, U_NEXT]
+            next_u = u
+    while True:
+        at_dl = max(next_send, s[S_BH_DL]) + p[P_BH_SER] + p[P_BH]
+        at_ul = np.inf
+        if s[S_PEND_HEAD] < s[S_PEND_TAIL]:
+            at_ul = pend[c, int(s[S_PEND_HEAD]) % pending, 0]
+        at = s[S_TICK]
+        kind = 0
+        if at_dl < at:
+            at = at_dl
+            kind = 1
+        if at_ul < at:
+            at = at_ul
+            kind = 2
+        if at > until:
+            return
+        block = min(max(int(at) // 100 - block0, 0), blocks)
+        work = (p[P_CU_BASE] if kind == 0 else p[P_CU_PKT]) * p[P_CU_FACTOR] * slow[c, block]
+        u = 0
+        sent_at = 0.0
+        if kind == 0:
+            s[S_TICK] += 1.0
+        elif kind == 1:
+            u = next_u
+            sent_at = next_send
+            s[S_BH_DL] = max(next_send, s[S_BH_DL]) + p[P_BH_SER]
+            k[K_OFF_DL] += p[P_BITS]
+            ue[c, 0, u, U_NEXT] += p[P_IV_DL]
+            next_send = np.inf
+            for v in range(n_ue):
+                if ue[c, 0, v, U_NEXT] < next_send:
+                    next_send = ue[c, 0, v, U_NEXT]
+                    next_u = v
+        else:
+            head = int(s[S_PEND_HEAD]) % pending
+            sent_at = pend[c, head, 1]
+            u = int(pend[c, head, 2])
+            s[S_PEND_HEAD] += 1.0
+        if kind != 0 and s[S_CU_FREE] - at > p[P_CU_BUF]:
+            k[K_DROP_DL + kind - 1] += 1.0
+            continue
+        start = max(at, s[S_CU_FREE])
+        done, s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], stall, _, periods = _serve(
+            start, work, p[P_CU_PAR], p[P_CU_QUOTA], p[P_PERIOD], s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], np.inf
+        )
+        s[S_CU_FREE] = done
+        k[K_CPU_CU] += work
+        k[K_STALL_CU] += stall
+        k[K_THR_CU] += periods
+        if kind == 0:
+            k[K_CU_BASE] += work
+        elif kind == 1:
+            k[K_CU_PKT] += work
+            s[S_MH_DL] = max(done, s[S_MH_DL]) + p[P_MH_SER]
+            if cnt[c, 0, u, C_IN] - cnt[c, 0, u, C_DONE] >= buffer:
+                k[K_DROP_DL] += 1.0
+            else:
+                place = cnt[c, 0, u, C_IN] % size
+                sent[c, 0, u, place] = sent_at
+                ready[c, u, place] = s[S_MH_DL] + p[P_MH]
+                cnt[c, 0, u, C_IN] += 1
+        else:
+            k[K_CU_PKT] += work
+            s[S_BH_UL] = max(done, s[S_BH_UL]) + p[P_BH_SER]
+            _deliver(c, 1, u, sent_at, s[S_BH_UL] + p[P_BH], ue, k, hist, p[P_BITS], log, n_log)
+
+
+@_inl
+def _grant(c: int, way: int, start: float, cap: float, p: Any, s: Any, cnt: Any, sent: Any, ready: Any, give: Any) -> float:
+    """Share the slot's PRBs: equal shares first, what is left in turn. Fills `give` (bits a UE may send), returns PRBs."""
+    n_ue = int(p[P_NUE])
+    bpp = p[P_BPP_DL + way]
+    bits = int(p[P_BITS])
+    size = sent.shape[3]
+    total = 0
+    active = 0
+    oldest = np.inf
+    for u in range(n_ue):
+        backlog = cnt[c, way, u, C_READY] * bits - cnt[c, way, u, C_SENT]
+        give[u] = backlog
+        if backlog > 0:
+            total += backlog
+            active += 1
+            first = (cnt[c, way, u, C_SENT] // bits) % size
+            since = ready[c, u, first] if way == 0 else sent[c, 1, u, first]
+            if since < oldest:
+                oldest = since
+    if active == 0:
+        return 0.0
+    whole = int(cap)
+    if p[P_BATCH] != 0.0 and total < whole * bpp and start - oldest < p[P_BATCH_MS]:
+        for u in range(n_ue):
+            give[u] = 0
+        return 0.0
+    share = whole // active
+    spare = whole
+    for u in range(n_ue):
+        if give[u] > 0:
+            spare -= min(int(math.ceil(give[u] / bpp)), share)
+    used = 0
+    for i in range(n_ue):
+        u = (i + int(s[S_RR])) % n_ue
+        if give[u] <= 0:
+            continue
+        need = int(math.ceil(give[u] / bpp))
+        prb = min(need, share)
+        extra = min(need - prb, spare)
+        spare -= extra
+        prb += extra
+        used += prb
+        give[u] = min(give[u], int(prb * bpp))
+    return float(used)
+
+
+@_inl
+def _send(
+    c: int, way: int, at: float, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, pend: Any, hist: Any, give: Any, log: Any,
+    n_log: Any,
+) -> None:  # fmt: skip
+    """Take the granted bits from the queues; packets whose last bit went are delivered (down) or go to the CU (up)."""
+    bits = int(p[P_BITS])
+    size = sent.shape[3]
+    pending = pend.shape[1]
+    n_ue = int(p[P_NUE])
+    for i in range(n_ue):
+        u = (i + int(s[S_RR])) % n_ue
+        if give[u] <= 0:
+            continue
+        cnt[c, way, u, C_SENT] += give[u]
+        while (cnt[c, way, u, C_DONE] + 1) * bits <= cnt[c, way, u, C_SENT]:
+            sent_at = sent[c, way, u, cnt[c, way, u, C_DONE] % size]
+            cnt[c, way, u, C_DONE] += 1
+            if way == 0:
+                _deliver(c, 0, u, sent_at, at, ue, k, hist, p[P_BITS], log, n_log)
+            else:
+                s[S_MH_UL] = max(at, s[S_MH_UL]) + p[P_MH_SER]
+                place = int(s[S_PEND_TAIL]) % pending
+                pend[c, place, 0] = s[S_MH_UL] + p[P_MH]
+                pend[c, place, 1] = sent_at
+                pend[c, place, 2] = u
+                s[S_PEND_TAIL] += 1.0
+
+
+@_jit
+def _cell(
+    c: int, first: int, n_slots: int, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, ready: Any, pend: Any, hist: Any,
+    noise: Any, slow_du: Any, slow_cu: Any, log: Any, n_log: Any,
+) -> None:  # fmt: skip
+    n_ue = int(p[P_NUE])
+    bits = int(p[P_BITS])
+    size = sent.shape[3]
+    buffer = int(p[P_BUF])
+    cap_dl = p[P_CAP_DL]
+    cap_ul = p[P_CAP_UL]
+    n_prb = p[P_NPRB]
+    packets = p[P_FULL_DL] == 0.0 or p[P_FULL_UL] == 0.0
+    give_dl = np.zeros(n_ue, dtype=np.int64)
+    give_ul = np.zeros(n_ue, dtype=np.int64)
+    quota = max(p[P_DU_QUOTA] - p[P_QLOSS], 1e-3)
+    mask = int(s[S_MASK])
+    window = (1 << (int(p[P_INFLIGHT]) + 2)) - 1
+    for i in range(n_slots):
+        a = float(first + i)
+        block = (first + i) // 100 - first // 100
+        start = max(a, s[S_DU_FREE])
+        k[K_SLOTS] += 1.0
+        skipped = start - a > p[P_SKIP]
+        if packets:
+            until = a if skipped else start
+            _drain_cu(c, until, first // 100, slow_cu, p, s, k, ue, cnt, sent, ready, pend, hist, log, n_log)
+            for u in range(n_ue):  # the uplink's senders, as far as a grant of this slot may reach
+                while ue[c, 1, u, U_NEXT] <= a - p[P_UL_GRANT]:
+                    k[K_OFF_UL] += p[P_BITS]
+                    if cnt[c, 1, u, C_IN] - cnt[c, 1, u, C_DONE] >= buffer:
+                        k[K_DROP_UL] += 1.0
+                    else:
+                        sent[c, 1, u, cnt[c, 1, u, C_IN] % size] = ue[c, 1, u, U_NEXT]
+                        cnt[c, 1, u, C_IN] += 1
+                        cnt[c, 1, u, C_READY] += 1
+                    ue[c, 1, u, U_NEXT] += p[P_IV_UL]
+        if skipped:
+            k[K_SKIP] += 1.0
+            mask = (mask << 1) & window
+            continue
+        late = start - a > p[P_DEADLINE]
+        prb_dl = 0.0
+        prb_ul = 0.0
+        retx_dl = s[S_RETX_DL] > 0.0
+        retx_ul = s[S_RETX_UL] > 0.0
+        if cap_dl > 0.0:
+            if retx_dl:
+                prb_dl = s[S_LAST_DL]
+            elif p[P_FULL_DL] != 0.0:
+                prb_dl = cap_dl
+            else:
+                for u in range(n_ue):
+                    while cnt[c, 0, u, C_READY] < cnt[c, 0, u, C_IN] and ready[c, u, cnt[c, 0, u, C_READY] % size] <= start:
+                        cnt[c, 0, u, C_READY] += 1
+                prb_dl = _grant(c, 0, start, cap_dl, p, s, cnt, sent, ready, give_dl)
+        if cap_ul > 0.0:
+            if retx_ul:
+                prb_ul = s[S_LAST_UL]
+            elif p[P_FULL_UL] != 0.0:
+                prb_ul = cap_ul
+            else:
+                prb_ul = _grant(c, 1, a, cap_ul, p, s, cnt, sent, ready, give_ul)
+        work = p[P_BASE]
+        if prb_dl > 0.0:
+            work += p[P_DLF] + p[P_DLS] * prb_dl / n_prb
+        if prb_ul > 0.0:
+            work += p[P_ULF] + p[P_ULS] * prb_ul / n_prb
+        work *= noise[c, i] * slow_du[c, block] * p[P_DU_FACTOR]
+        if late:
+            work *= p[P_LATE]
+        done, s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], stall, cgroup, periods = _serve(
+            start, work, p[P_DU_PAR], quota, p[P_PERIOD], s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], p[P_SECOND]
+        )
+        s[S_DU_FREE] = done
+        k[K_CPU_DU] += work
+        k[K_STALL_DU] += stall
+        k[K_CGROUP_DU] += cgroup
+        k[K_THR_DU] += periods
+        if stall > 1.0:
+            inflight = 0
+            m = mask
+            for _ in range(int(p[P_INFLIGHT]) + 2):
+                inflight += m & 1
+                m >>= 1
+            inflight = min(inflight, int(p[P_INFLIGHT]))
+            if cap_dl > 0.0 and s[S_LAST_DL] > 0.0:
+                s[S_RETX_DL] += inflight
+            if cap_ul > 0.0 and s[S_LAST_UL] > 0.0:
+                s[S_RETX_UL] += inflight
+            mask = 0
+        if late or done - a > p[P_DEADLINE]:
+            k[K_LATE] += 1.0
+            mask = (mask << 1) & window
+            continue
+        mask = ((mask << 1) | 1) & window
+        k[K_OK] += 1.0
+        k[K_AVL_DL] += cap_dl
+        k[K_AVL_UL] += cap_ul
+        if prb_dl > 0.0:
+            k[K_PRB_DL] += prb_dl
+            if retx_dl:
+                s[S_RETX_DL] -= 1.0
+                k[K_RETX_DL] += 1.0
+            else:
+                s[S_LAST_DL] = prb_dl
+                k[K_TB_DL] += 1.0
+                if p[P_FULL_DL] != 0.0:
+                    k[K_DEL_DL] += prb_dl * p[P_BPP_DL]
+                else:
+                    at = a + p[P_DL_PIPE] + p[P_FH] + 1.0
+                    _send(c, 0, at, p, s, k, ue, cnt, sent, pend, hist, give_dl, log, n_log)
+        if prb_ul > 0.0:
+            k[K_PRB_UL] += prb_ul
+            if retx_ul:
+                s[S_RETX_UL] -= 1.0
+                k[K_RETX_UL] += 1.0
+            else:
+                s[S_LAST_UL] = prb_ul
+                k[K_TB_UL] += 1.0
+                if p[P_FULL_UL] != 0.0:
+                    k[K_DEL_UL] += prb_ul * p[P_BPP_UL]
+                else:
+                    _send(c, 1, done, p, s, k, ue, cnt, sent, pend, hist, give_ul, log, n_log)
+        s[S_RR] = (s[S_RR] + 1.0) % n_ue
+    s[S_MASK] = mask
+
+
+@_jit
+def advance_cells(
+    first: int, n_slots: int, par: NDArray[np.float64], st: NDArray[np.float64], counters: NDArray[np.float64],
+    ue: NDArray[np.float64], cnt: NDArray[np.int64], sent: NDArray[np.float64], ready: NDArray[np.float64],
+    pend: NDArray[np.float64], hist: NDArray[np.int64], noise: NDArray[np.float64], slow_du: NDArray[np.float64],
+    slow_cu: NDArray[np.float64], log: NDArray[np.float64], n_log: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Move all cells from slot `first` over `n_slots` slots, in place.
+
+    Shapes, with g cells, u UEs, q places in a queue: par (g, N_PAR), st (g, N_ST), counters (g, N_COUNTERS), ue (g, 2, u, N_UE),
+    cnt (g, 2, u, N_CNT), sent (g, 2, u, q), ready (g, u, q), pend (g, places, 3), hist (g, 2, DELAY_BINS), noise (g, n_slots),
+    slow_du and slow_cu (g, blocks of 100 slots touched), log (g, 2, packets, 2) and n_log (g, 2).
+    """
+    for c in range(par.shape[0]):
+        _cell(
+            c, first, n_slots, par[c], st[c], counters[c], ue, cnt, sent, ready, pend, hist, noise, slow_du, slow_cu, log, n_log
+        )
