@@ -69,7 +69,7 @@ class DataPlane:
         self.now_ms = 0
         g = len(cells)
         n_ue = max(c.n_ue for c in cells)
-        places = max(c.buffer_packets for c in cells) + 8
+        places = 1 << (max(c.buffer_packets for c in cells) + 8).bit_length()  # rings are addressed by a mask
         self._streams = dict(streams)
         self._par = np.zeros((g, kn.N_PAR))
         self._st = np.zeros((g, kn.N_ST))

@@ -145,27 +145,32 @@ def _deliver(
 
 
 @_inl
-def _drain_cu(
-    c: int, until: float, block0: int, slow: Any, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, ready: Any, pend: Any,
-    hist: Any, log: Any, n_log: Any,
-) -> None:  # fmt: skip
-    """Let the CU take everything that reaches it by `until`: steady work, downlink from the backhaul, uplink from the DU."""
-    n_ue = int(p[P_NUE])
-    size = sent.shape[3]
-    pending = pend.shape[1]
-    buffer = int(p[P_BUF])
-    blocks = slow.shape[1] - 1
+def _next_downlink(c: int, n_ue: int, p: Any, s: Any, ue: Any) -> tuple[int, float, float]:
+    """Return which UE's packet the core sends next, when it is sent and when it reaches the CU."""
     next_u = 0
     next_send = np.inf
-    for u in range(n_ue):
-        if ue[c, 0, u, U_NEXT] < next_send:
-            next_send = ue[c, 0, u, U_NEXT]
-            next_u = u
+    for v in range(n_ue):
+        if ue[c, 0, v, U_NEXT] < next_send:
+            next_send = ue[c, 0, v, U_NEXT]
+            next_u = v
+    return next_u, next_send, max(next_send, s[S_BH_DL]) + p[P_BH_SER] + p[P_BH]
+
+
+@_inl
+def _drain_cu(
+    c: int, until: float, next_u: int, next_send: float, at_dl: float, block0: int, slow: Any, p: Any, s: Any, k: Any, ue: Any,
+    cnt: Any, sent: Any, ready: Any, pend: Any, hist: Any, log: Any, n_log: Any,
+) -> tuple[int, float, float]:  # fmt: skip
+    """Let the CU take everything that reaches it by `until`: steady work, downlink from the backhaul, uplink from the DU."""
+    n_ue = int(p[P_NUE])
+    ring = sent.shape[3] - 1
+    pending = pend.shape[1] - 1
+    buffer = int(p[P_BUF])
+    blocks = slow.shape[1] - 1
     while True:
-        at_dl = max(next_send, s[S_BH_DL]) + p[P_BH_SER] + p[P_BH]
         at_ul = np.inf
         if s[S_PEND_HEAD] < s[S_PEND_TAIL]:
-            at_ul = pend[c, int(s[S_PEND_HEAD]) % pending, 0]
+            at_ul = pend[c, int(s[S_PEND_HEAD]) & pending, 0]
         at = s[S_TICK]
         kind = 0
         if at_dl < at:
@@ -175,7 +180,7 @@ def _drain_cu(
             at = at_ul
             kind = 2
         if at > until:
-            return
+            return next_u, next_send, at_dl
         block = min(max(int(at) // 100 - block0, 0), blocks)
         work = (p[P_CU_BASE] if kind == 0 else p[P_CU_PKT]) * p[P_CU_FACTOR] * slow[c, block]
         u = 0
@@ -188,13 +193,9 @@ def _drain_cu(
             s[S_BH_DL] = max(next_send, s[S_BH_DL]) + p[P_BH_SER]
             k[K_OFF_DL] += p[P_BITS]
             ue[c, 0, u, U_NEXT] += p[P_IV_DL]
-            next_send = np.inf
-            for v in range(n_ue):
-                if ue[c, 0, v, U_NEXT] < next_send:
-                    next_send = ue[c, 0, v, U_NEXT]
-                    next_u = v
+            next_u, next_send, at_dl = _next_downlink(c, n_ue, p, s, ue)
         else:
-            head = int(s[S_PEND_HEAD]) % pending
+            head = int(s[S_PEND_HEAD]) & pending
             sent_at = pend[c, head, 1]
             u = int(pend[c, head, 2])
             s[S_PEND_HEAD] += 1.0
@@ -202,13 +203,17 @@ def _drain_cu(
             k[K_DROP_DL + kind - 1] += 1.0
             continue
         start = max(at, s[S_CU_FREE])
-        done, s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], stall, _, periods = _serve(
-            start, work, p[P_CU_PAR], p[P_CU_QUOTA], p[P_PERIOD], s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], np.inf
-        )
+        done = start + work / p[P_CU_PAR]
+        if done <= s[S_CU_END] and work <= s[S_CU_LEFT]:
+            s[S_CU_LEFT] -= work
+        else:
+            done, s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], stall, _, periods = _serve(
+                start, work, p[P_CU_PAR], p[P_CU_QUOTA], p[P_PERIOD], s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], np.inf
+            )
+            k[K_STALL_CU] += stall
+            k[K_THR_CU] += periods
         s[S_CU_FREE] = done
         k[K_CPU_CU] += work
-        k[K_STALL_CU] += stall
-        k[K_THR_CU] += periods
         if kind == 0:
             k[K_CU_BASE] += work
         elif kind == 1:
@@ -217,7 +222,7 @@ def _drain_cu(
             if cnt[c, 0, u, C_IN] - cnt[c, 0, u, C_DONE] >= buffer:
                 k[K_DROP_DL] += 1.0
             else:
-                place = cnt[c, 0, u, C_IN] % size
+                place = cnt[c, 0, u, C_IN] & ring
                 sent[c, 0, u, place] = sent_at
                 ready[c, u, place] = s[S_MH_DL] + p[P_MH]
                 cnt[c, 0, u, C_IN] += 1
@@ -233,7 +238,7 @@ def _grant(c: int, way: int, start: float, cap: float, p: Any, s: Any, cnt: Any,
     n_ue = int(p[P_NUE])
     bpp = p[P_BPP_DL + way]
     bits = int(p[P_BITS])
-    size = sent.shape[3]
+    ring = sent.shape[3] - 1
     total = 0
     active = 0
     oldest = np.inf
@@ -243,7 +248,7 @@ def _grant(c: int, way: int, start: float, cap: float, p: Any, s: Any, cnt: Any,
         if backlog > 0:
             total += backlog
             active += 1
-            first = (cnt[c, way, u, C_SENT] // bits) % size
+            first = cnt[c, way, u, C_DONE] & ring
             since = ready[c, u, first] if way == 0 else sent[c, 1, u, first]
             if since < oldest:
                 oldest = since
@@ -254,21 +259,28 @@ def _grant(c: int, way: int, start: float, cap: float, p: Any, s: Any, cnt: Any,
         for u in range(n_ue):
             give[u] = 0
         return 0.0
-    share = whole // active
+    if active == 1:
+        share = whole
+    else:
+        share = whole // active
+    per_bit = 1.0 / bpp
     spare = whole
-    for u in range(n_ue):
-        if give[u] > 0:
-            spare -= min(int(math.ceil(give[u] / bpp)), share)
+    if active > 1:
+        for u in range(n_ue):
+            if give[u] > 0:
+                spare -= min(int(give[u] * per_bit - 1e-9) + 1, share)
     used = 0
-    for i in range(n_ue):
-        u = (i + int(s[S_RR])) % n_ue
+    u = int(s[S_RR]) - 1
+    for _ in range(n_ue):
+        u = u + 1 if u + 1 < n_ue else 0
         if give[u] <= 0:
             continue
-        need = int(math.ceil(give[u] / bpp))
+        need = int(give[u] * per_bit - 1e-9) + 1
         prb = min(need, share)
-        extra = min(need - prb, spare)
-        spare -= extra
-        prb += extra
+        if need > prb and active > 1:
+            extra = min(need - prb, spare)
+            spare -= extra
+            prb += extra
         used += prb
         give[u] = min(give[u], int(prb * bpp))
     return float(used)
@@ -281,22 +293,23 @@ def _send(
 ) -> None:  # fmt: skip
     """Take the granted bits from the queues; packets whose last bit went are delivered (down) or go to the CU (up)."""
     bits = int(p[P_BITS])
-    size = sent.shape[3]
-    pending = pend.shape[1]
+    ring = sent.shape[3] - 1
+    pending = pend.shape[1] - 1
     n_ue = int(p[P_NUE])
-    for i in range(n_ue):
-        u = (i + int(s[S_RR])) % n_ue
+    u = int(s[S_RR]) - 1
+    for _ in range(n_ue):
+        u = u + 1 if u + 1 < n_ue else 0
         if give[u] <= 0:
             continue
         cnt[c, way, u, C_SENT] += give[u]
         while (cnt[c, way, u, C_DONE] + 1) * bits <= cnt[c, way, u, C_SENT]:
-            sent_at = sent[c, way, u, cnt[c, way, u, C_DONE] % size]
+            sent_at = sent[c, way, u, cnt[c, way, u, C_DONE] & ring]
             cnt[c, way, u, C_DONE] += 1
             if way == 0:
                 _deliver(c, 0, u, sent_at, at, ue, k, hist, p[P_BITS], log, n_log)
             else:
                 s[S_MH_UL] = max(at, s[S_MH_UL]) + p[P_MH_SER]
-                place = int(s[S_PEND_TAIL]) % pending
+                place = int(s[S_PEND_TAIL]) & pending
                 pend[c, place, 0] = s[S_MH_UL] + p[P_MH]
                 pend[c, place, 1] = sent_at
                 pend[c, place, 2] = u
@@ -310,7 +323,7 @@ def _cell(
 ) -> None:  # fmt: skip
     n_ue = int(p[P_NUE])
     bits = int(p[P_BITS])
-    size = sent.shape[3]
+    ring = sent.shape[3] - 1
     buffer = int(p[P_BUF])
     cap_dl = p[P_CAP_DL]
     cap_ul = p[P_CAP_UL]
@@ -321,6 +334,7 @@ def _cell(
     quota = max(p[P_DU_QUOTA] - p[P_QLOSS], 1e-3)
     mask = int(s[S_MASK])
     window = (1 << (int(p[P_INFLIGHT]) + 2)) - 1
+    next_u, next_send, at_dl = _next_downlink(c, n_ue, p, s, ue)
     for i in range(n_slots):
         a = float(first + i)
         block = (first + i) // 100 - first // 100
@@ -329,14 +343,16 @@ def _cell(
         skipped = start - a > p[P_SKIP]
         if packets:
             until = a if skipped else start
-            _drain_cu(c, until, first // 100, slow_cu, p, s, k, ue, cnt, sent, ready, pend, hist, log, n_log)
+            next_u, next_send, at_dl = _drain_cu(
+                c, until, next_u, next_send, at_dl, first // 100, slow_cu, p, s, k, ue, cnt, sent, ready, pend, hist, log, n_log
+            )
             for u in range(n_ue):  # the uplink's senders, as far as a grant of this slot may reach
                 while ue[c, 1, u, U_NEXT] <= a - p[P_UL_GRANT]:
                     k[K_OFF_UL] += p[P_BITS]
                     if cnt[c, 1, u, C_IN] - cnt[c, 1, u, C_DONE] >= buffer:
                         k[K_DROP_UL] += 1.0
                     else:
-                        sent[c, 1, u, cnt[c, 1, u, C_IN] % size] = ue[c, 1, u, U_NEXT]
+                        sent[c, 1, u, cnt[c, 1, u, C_IN] & ring] = ue[c, 1, u, U_NEXT]
                         cnt[c, 1, u, C_IN] += 1
                         cnt[c, 1, u, C_READY] += 1
                     ue[c, 1, u, U_NEXT] += p[P_IV_UL]
@@ -356,7 +372,7 @@ def _cell(
                 prb_dl = cap_dl
             else:
                 for u in range(n_ue):
-                    while cnt[c, 0, u, C_READY] < cnt[c, 0, u, C_IN] and ready[c, u, cnt[c, 0, u, C_READY] % size] <= start:
+                    while cnt[c, 0, u, C_READY] < cnt[c, 0, u, C_IN] and ready[c, u, cnt[c, 0, u, C_READY] & ring] <= start:
                         cnt[c, 0, u, C_READY] += 1
                 prb_dl = _grant(c, 0, start, cap_dl, p, s, cnt, sent, ready, give_dl)
         if cap_ul > 0.0:
@@ -374,14 +390,19 @@ def _cell(
         work *= noise[c, i] * slow_du[c, block] * p[P_DU_FACTOR]
         if late:
             work *= p[P_LATE]
-        done, s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], stall, cgroup, periods = _serve(
-            start, work, p[P_DU_PAR], quota, p[P_PERIOD], s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], p[P_SECOND]
-        )
+        stall = 0.0
+        done = start + work / p[P_DU_PAR]
+        if done <= s[S_DU_END] and work <= s[S_DU_LEFT]:
+            s[S_DU_LEFT] -= work
+        else:
+            done, s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], stall, cgroup, periods = _serve(
+                start, work, p[P_DU_PAR], quota, p[P_PERIOD], s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], p[P_SECOND]
+            )
+            k[K_STALL_DU] += stall
+            k[K_CGROUP_DU] += cgroup
+            k[K_THR_DU] += periods
         s[S_DU_FREE] = done
         k[K_CPU_DU] += work
-        k[K_STALL_DU] += stall
-        k[K_CGROUP_DU] += cgroup
-        k[K_THR_DU] += periods
         if stall > 1.0:
             inflight = 0
             m = mask
@@ -427,7 +448,7 @@ def _cell(
                     k[K_DEL_UL] += prb_ul * p[P_BPP_UL]
                 else:
                     _send(c, 1, done, p, s, k, ue, cnt, sent, pend, hist, give_ul, log, n_log)
-        s[S_RR] = (s[S_RR] + 1.0) % n_ue
+        s[S_RR] = s[S_RR] + 1.0 if s[S_RR] + 1.0 < n_ue else 0.0
     s[S_MASK] = mask
 
 

@@ -152,7 +152,7 @@ class CellParameters:
     """Age that uplink data must have before a grant carries it (k2 and the buffer report)."""
     dl_pipeline_ms: float = 5.0
     """Slots between the scheduling of a downlink slot and its transmission (`max_processing_delay_slots` of srsRAN)."""
-    buffer_packets: int = 400
+    buffer_packets: int = 128
     """Packets that a UE's queue holds in each direction; more are dropped."""
     du: DuCompute = field(default_factory=DuCompute)
     cu: CuCompute = field(default_factory=CuCompute)
