@@ -1,0 +1,156 @@
+"""Link adaptation and transport block sizes at a given SNR: 3GPP TS 38.214 tables 5.1.3.1-1/-2, 5.1.3.2-1 and 5.2.2.1-2/-3.
+
+The recordings that the twin is calibrated on carry no radio errors (the radio always acknowledges), so SNR only chooses the
+MCS here; lost blocks come from late slots, in the data plane.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from enum import StrEnum
+
+__all__ = ["McsTable", "bits_per_prb", "cqi_efficiency", "mcs_at_snr", "modulation", "snr_threshold_db", "tbs_bits"]
+
+
+class McsTable(StrEnum):
+    """Which modulation-and-coding table a cell uses."""
+
+    QAM64 = "qam64"
+    QAM256 = "qam256"
+
+
+def _rows(*groups: tuple[int, tuple[float, ...]]) -> tuple[tuple[int, float], ...]:
+    return tuple((order, rate / 1024.0) for order, rates in groups for rate in rates)
+
+
+_MCS = {
+    McsTable.QAM64: _rows(
+        (2, (120, 157, 193, 251, 308, 379, 449, 526, 602, 679)),
+        (4, (340, 378, 434, 490, 553, 616, 658)),
+        (6, (438, 466, 517, 567, 616, 666, 719, 772, 822, 873, 910, 948)),
+    ),
+    McsTable.QAM256: _rows(
+        (2, (120, 193, 308, 449, 602)),
+        (4, (378, 434, 490, 553, 616, 658)),
+        (6, (466, 517, 567, 616, 666, 719, 772, 822, 873)),
+        (8, (682.5, 711, 754, 797, 841, 885, 916.5, 948)),
+    ),
+}
+_CQI = {
+    McsTable.QAM64: _rows(
+        (2, (78, 120, 193, 308, 449, 602)), (4, (378, 490, 616)), (6, (466, 567, 666, 772, 873, 948))
+    ),
+    McsTable.QAM256: _rows(
+        (2, (78, 193, 449)), (4, (378, 490, 616)), (6, (466, 567, 666, 772, 873)), (8, (711, 797, 885, 948))
+    ),
+}
+# SINR at 10 % block error in AWGN [dB], from published link-level curves near 25 PRB; they set which MCS an SNR supports.
+_SNR_DB = {
+    McsTable.QAM64: (
+        *(-1.0, -0.5, 0.3, 1.3, 2.0, 2.8, 3.4, 4.2, 4.8, 5.6, 6.2, 6.9, 7.8, 8.5, 9.3, 10.4, 11.0),
+        *(11.7, 12.2, 13.2, 14.1, 14.9, 15.8, 16.9, 17.9, 18.8, 19.8, 20.6, 21.7),
+    ),
+    McsTable.QAM256: (
+        *(
+            -1.0,
+            0.3,
+            2.0,
+            3.4,
+            4.8,
+            6.9,
+            7.8,
+            8.5,
+            9.3,
+            10.4,
+            11.0,
+            12.2,
+            13.2,
+            14.1,
+            14.9,
+            15.8,
+            16.9,
+            17.9,
+            18.8,
+            19.8,
+        ),
+        *(20.8, 21.7, 22.6, 23.6, 24.6, 25.5, 26.5, 27.1),
+    ),
+}
+_TBS = (
+    *range(24, 193, 8),
+    *range(208, 385, 16),
+    *range(408, 577, 24),
+    *range(608, 769, 32),
+    *(
+        808,
+        848,
+        888,
+        928,
+        984,
+        1032,
+        1064,
+        1128,
+        1160,
+        1192,
+        1224,
+        1256,
+        1288,
+        1320,
+        1352,
+        1416,
+        1480,
+        1544,
+        1608,
+        1672,
+    ),
+    *(1736, 1800, 1864, 1928, 2024, 2088, 2152, 2216, 2280, 2408, 2472, 2536, 2600, 2664, 2728, 2792, 2856, 2976, 3104),
+    *(3240, 3368, 3496, 3624, 3752, 3824),
+)
+_RE_PER_PRB_CAP = 156
+
+
+def modulation(mcs: int, table: McsTable) -> tuple[int, float]:
+    """Return (bits per symbol, code rate) of an MCS index."""
+    return _MCS[table][mcs]
+
+
+def cqi_efficiency(cqi: int, table: McsTable) -> float:
+    """Return the spectral efficiency [bit/s/Hz] that a CQI index of 1..15 reports."""
+    order, rate = _CQI[table][cqi - 1]
+    return order * rate
+
+
+def snr_threshold_db(mcs: int, table: McsTable) -> float:
+    """Return the SNR [dB] at which an MCS has 10 % block error in AWGN."""
+    return _SNR_DB[table][mcs]
+
+
+def mcs_at_snr(snr_db: float, table: McsTable, *, cap: int | None = None) -> int:
+    """Return the highest MCS that `snr_db` supports, at most `cap`; index 0 below the lowest threshold."""
+    best = max(0, bisect_right(_SNR_DB[table], snr_db) - 1)
+    return best if cap is None else min(best, cap)
+
+
+def tbs_bits(re_per_prb: int, n_prb: int, mcs: int, table: McsTable, *, layers: int = 1) -> int:
+    """Return the transport block size [bit] of `n_prb` PRBs with `re_per_prb` resource elements each (TS 38.214 5.1.3.2)."""
+    order, rate = modulation(mcs, table)
+    information = min(_RE_PER_PRB_CAP, re_per_prb) * n_prb * rate * order * layers
+    if information <= 3824:
+        step = 2 ** max(3, math.floor(math.log2(information)) - 6)
+        quantised = max(24, step * math.floor(information / step))
+        return next(size for size in _TBS if size >= quantised)
+    step = 2 ** (math.floor(math.log2(information - 24)) - 5)
+    quantised = max(3840, step * math.floor((information - 24) / step + 0.5))
+    if rate <= 0.25:
+        blocks = math.ceil((quantised + 24) / 3816)
+    elif quantised > 8424:
+        blocks = math.ceil((quantised + 24) / 8424)
+    else:
+        blocks = 1
+    return 8 * blocks * math.ceil((quantised + 24) / (8 * blocks)) - 24
+
+
+def bits_per_prb(snr_db: float, table: McsTable, *, n_prb: int, re_per_prb: int, mcs_cap: int | None = None) -> float:
+    """Return the bits that one PRB carries in one slot at `snr_db`: the block over the whole carrier, divided evenly."""
+    return tbs_bits(re_per_prb, n_prb, mcs_at_snr(snr_db, table, cap=mcs_cap), table) / n_prb

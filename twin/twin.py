@@ -1,0 +1,154 @@
+"""The twin as a plant: passive runs for `observe`, a fresh run for every trial.
+
+It advances only in these two.  What it answers follows from scenario, seed and the order of runs alone: not from how many
+windows are asked for at a time, nor from the number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from col.errors import InputError
+from col.plant import Intervention, PlantDescription, Trial, TrialOutcome, Windows, concatenate_windows
+from twin.ran import RunPlan, RunRecord, passive_plan, simulate, trial_plan
+from twin.scenario import Scenario
+
+__all__ = ["Twin"]
+
+
+class Twin:
+    """A plant that simulates a scenario.
+
+    A run is a fresh process of every gNB with a random effect of its own; runs are numbered from `first_run` in the order in
+    which they are begun, so that Twin(scenario, seed, first_run=k) goes on where another one stood before its run k.
+    Passive windows come from runs of `passive.run_windows` windows; each trial is a run.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, *, workers: int = 1, first_run: int = 0) -> None:
+        """Take the scenario, a seed of at least 0, and how many runs may be simulated at once (threads).
+
+        Raises:
+            InputError: seed, workers or first_run out of range.
+        """
+        for key, value, least in (("seed", seed, 0), ("workers", workers, 1), ("first_run", first_run, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"must be a whole number of at least {least}", key=key, value=value)
+        self._scenario, self._seed, self._workers = scenario, seed, workers
+        self._description = scenario.description()
+        self._confirmed = self._description.reference
+        self._next_run = first_run
+        self._sequence = 0
+        self._clock_s = 0.0
+        self._pending: list[Windows] = []
+        self._recorded: list[Windows] = []
+
+    @property
+    def next_run(self) -> int:
+        """The number that the next run will have."""
+        return self._next_run
+
+    @property
+    def confirmed(self) -> Intervention:
+        """The configuration that the plant goes back to after a trial."""
+        return self._confirmed
+
+    def describe(self) -> PlantDescription:
+        """Return controls, metrics and window of the scenario."""
+        return self._description
+
+    def history(self, since: int) -> Windows:
+        """Return the windows handed out so far with a sequence number of at least `since`."""
+        table = concatenate_windows([self._none(), *self._recorded])
+        return table.take(table.sequence >= since)
+
+    def observe(self, n: int) -> Windows:
+        """Return the next `n` passive windows: autoscaler at work, passive load."""
+        self._check_count(n, least=0)
+        missing = n - sum(len(table) for table in self._pending)
+        runs = -(-missing // self._scenario.passive.run_windows)
+        if runs > 0:
+            plan = passive_plan(self._scenario, self._confirmed.values)
+            numbers = range(self._next_run, self._next_run + runs)
+            self._next_run += runs
+            self._pending += [_table(record) for record in self._simulate(plan, numbers)]
+        taken: list[Windows] = []
+        while n > 0:
+            table = self._pending.pop(0)
+            if len(table) > n:
+                self._pending.insert(0, table.take(slice(n, None)))
+                table = table.take(slice(n))
+            taken.append(self._hand_out(table))
+            n -= len(table)
+        return concatenate_windows([self._none(), *taken])
+
+    def trial(self, x: Intervention, n: int, *, keep: bool = False) -> Trial:
+        """Apply `x` in a fresh run at the operating load, autoscaler suspended, and watch `n` windows.
+
+        Values are set to the nearest that the controls can take; `read_back` has what is in force.
+        """
+        self._description.check(x)
+        self._check_count(n, least=1)
+        asked = x.over(self._confirmed.values)
+        in_force = Intervention({name: self._description.control(name).snap(asked[name]) for name in asked})
+        plan = trial_plan(self._scenario, self._confirmed.values, in_force.values, n)
+        run = self._next_run
+        self._next_run += 1
+        windows = self._hand_out(_table(simulate(self._scenario, plan, seed=self._seed, run=run)))
+        if keep:
+            self._confirmed = in_force
+        return Trial(intervention=asked, outcome=TrialOutcome.HELD, windows=windows, read_back=in_force)
+
+    def _simulate(self, plan: RunPlan, runs: range) -> list[RunRecord]:
+        """Return the records of the runs in order; the data plane lets go of the interpreter lock, so threads help."""
+        if self._workers == 1 or len(runs) == 1:
+            return [simulate(self._scenario, plan, seed=self._seed, run=run) for run in runs]
+        with ThreadPoolExecutor(self._workers) as pool:
+            return list(pool.map(lambda run: simulate(self._scenario, plan, seed=self._seed, run=run), runs))
+
+    def _hand_out(self, table: Windows) -> Windows:
+        """Number the windows and place them on the plant's own clock, warm-up and settling time between runs included."""
+        n = len(table)
+        offset = self._clock_s
+        if n and table.sequence[0] == 0:
+            offset += float(table.start_s[0])
+        starts = offset + self._scenario.window.length_s * np.arange(n)
+        out = Windows(
+            sequence=self._sequence + np.arange(n, dtype=np.int64),
+            start_s=starts,
+            end_s=starts + self._scenario.window.length_s,
+            run=table.run,
+            controls=table.controls,
+            metrics=table.metrics,
+        )
+        self._sequence += n
+        self._clock_s = float(out.end_s[-1]) if n else offset
+        self._recorded.append(out)
+        return out
+
+    def _none(self) -> Windows:
+        return Windows.empty(
+            [control.name for control in self._description.controls],
+            [metric.name for metric in self._description.metrics],
+        )
+
+    @staticmethod
+    def _check_count(n: int, *, least: int) -> None:
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < least:
+            raise InputError(f"must be a whole number of at least {least}", key="n", value=n)
+
+
+def _table(record: RunRecord) -> Windows:
+    """Return a run's windows, numbered within the run."""
+    n = len(record.start_s)
+    controls: Mapping[str, np.ndarray] = record.controls
+    return Windows(
+        sequence=np.arange(n, dtype=np.int64),
+        start_s=record.start_s,
+        end_s=record.end_s,
+        run=np.full(n, record.run, dtype=np.int64),
+        controls=controls,
+        metrics=record.metrics,
+    )

@@ -1,0 +1,83 @@
+"""From the data plane's counters to the metrics of one window: the one place where each of them is computed.
+
+What cannot be measured is missing (NaN): a cell that carried nothing has no delay, and no capacity can be read off it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.topology import Topology
+
+__all__ = ["window_metrics"]
+
+FloatArray = NDArray[np.float64]
+_BITS_PER_KB = 8000.0
+
+
+def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def window_metrics(counters: Mapping[str, FloatArray], topology: Topology, *, slot_ms: float = 1.0) -> dict[str, float]:
+    """Return the metrics of cells and CUs by name, for the time since the counters were last read.
+
+    Host metrics are not among them: power needs a meter that remembers its drift.
+    """
+    elapsed_ms = counters["slots"] * slot_ms
+    # bits / ms = kbit/s
+    thp_dl = counters["delivered_bits_dl"] / elapsed_ms / 1000.0
+    thp_ul = counters["delivered_bits_ul"] / elapsed_ms / 1000.0
+    busy_dl = _ratio(counters["prb_used_dl"], counters["prb_available_dl"])
+    busy_ul = _ratio(counters["prb_used_ul"], counters["prb_available_ul"])
+    cells: dict[str, FloatArray] = {
+        "load_dl": counters["offered_bits_dl"] / elapsed_ms / 1000.0,
+        "load_ul": counters["offered_bits_ul"] / elapsed_ms / 1000.0,
+        "prb_dl": 100.0 * busy_dl,
+        "prb_ul": 100.0 * busy_ul,
+        "cpuu_du": counters["cpu_ms_du"] / elapsed_ms,
+        "stall_du": counters["stall_ms_du"] / elapsed_ms,
+        "late_du": (counters["slots_late"] + counters["slots_skipped"]) / counters["slots"],
+        "nok_dl": _ratio(counters["tb_nok_dl"], counters["tb_ok_dl"] + counters["tb_nok_dl"]),
+        "nok_ul": _ratio(counters["tb_nok_ul"], counters["tb_ok_ul"] + counters["tb_nok_ul"]),
+        "bs_dl": counters["backlog_bits_dl"] / _BITS_PER_KB,
+        "bsr": counters["backlog_bits_ul"] / _BITS_PER_KB,
+        "cap_du_dl": _carried(thp_dl, busy_dl),
+        "cap_du_ul": _carried(thp_ul, busy_ul),
+        "thp_dl": thp_dl,
+        "thp_ul": thp_ul,
+        "dly_dl": _ratio(counters["delay_sum_ms_dl"], counters["packets_dl"]),
+        "dly_ul": _ratio(counters["delay_sum_ms_ul"], counters["packets_ul"]),
+        "jit_ul": np.where(counters["packets_ul"] > 0, counters["jitter_ms_ul"], np.nan),
+    }
+    metrics = {
+        f"{stem}_{gnb.cell}": float(values[row])
+        for stem, values in cells.items()
+        for row, gnb in enumerate(topology.gnbs)
+    }
+    return metrics | _cu_metrics(counters, topology, elapsed_ms, thp_dl + thp_ul)
+
+
+def _carried(rate_mbps: FloatArray, share: FloatArray) -> FloatArray:
+    """Return the rate that a stage would reach if it were wholly busy; missing where nothing was carried."""
+    return np.where(rate_mbps > 0, _ratio(rate_mbps, share), np.nan)
+
+
+def _cu_metrics(
+    counters: Mapping[str, FloatArray], topology: Topology, elapsed_ms: FloatArray, rate_mbps: FloatArray
+) -> dict[str, float]:
+    """Return the metrics of every CU; a CU's counters are kept in the rows of the cells that it serves."""
+    row_of = {gnb.cell: row for row, gnb in enumerate(topology.gnbs)}
+    metrics: dict[str, float] = {}
+    for cu in topology.cus:
+        rows = [row_of[cell] for cell in topology.cells_of_cu(cu)]
+        busy = _ratio(
+            counters["cu_packet_ms"][rows].sum(keepdims=True), counters["cu_budget_ms"][rows].sum(keepdims=True)
+        )
+        metrics[f"cpuu_cu_{cu}"] = float(counters["cpu_ms_cu"][rows].sum() / elapsed_ms[rows[0]])
+        metrics[f"stall_cu_{cu}"] = float(counters["stall_ms_cu"][rows].sum() / elapsed_ms[rows[0]])
+        metrics[f"cap_cu_{cu}"] = float(_carried(rate_mbps[rows].sum(keepdims=True), busy)[0])
+    return metrics
