@@ -1,25 +1,15 @@
-"""Formulas of signal temporal logic: their parts, their robustness, and the parser.
+"""Formulas of signal temporal logic: their parts and their robustness.
 
 A formula is kept in negation normal form: `not` is pushed down to the comparisons while reading, so that only minima
 and maxima stand above them and the robustness never falls when a margin rises. Lower bounds on margins are therefore
 lower bounds on robustness.
-
-Grammar, from the loosest binding to the tightest; windows `[a,b]` count from the window at which the formula is read:
-
-    formula  := or ("implies" formula)?
-    or       := and ("or" and)*
-    and      := until ("and" until)*
-    until    := unary ("until" "[" a "," b "]" unary)?
-    unary    := "not" unary | ("always" | "eventually") "[" a "," b "]" operand | comparison | "(" formula ")"
-    operand  := "(" formula ")" | unary that begins with not, always or eventually
-    comparison := sum (">=" | "<=" | ">" | "<") sum
 
 `p until[a,b] q`: q holds at some window j in [a,b], and p at every window from 0 up to but not including j.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,19 +17,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from col.errors import InputError
-from col.expression import ArithmeticParser, Expression, Token
+from col.expression import Expression
 
-__all__ = ["MAX_HORIZON", "SMALLEST_SCALE", "Formula", "FormulaParser", "Predicate"]
+__all__ = ["SMALLEST_SCALE", "Formula", "Predicate", "all_of", "always", "any_of", "eventually", "until"]
 
 FloatArray = NDArray[np.float64]
 
-MAX_HORIZON: Final = 10_000
-"""Longest horizon that is read [windows]."""
 SMALLEST_SCALE: Final = 1e-9
 """Least magnitude that a threshold which is itself measured scales by, so that a threshold of 0 divides nothing."""
 
 _OPPOSITE: Final = {">=": "<", "<": ">=", "<=": ">", ">": "<="}
-_MIRROR: Final = {">=": "<=", "<=": ">=", "<": ">", ">": "<"}
 _TINY: Final = float(np.finfo(np.float64).tiny)
 
 
@@ -274,130 +261,34 @@ def _enclose(formula: Formula) -> str:
     return f"({formula.render()})" if loose else formula.render()
 
 
-def _join(every: bool, parts: list[Formula]) -> Formula:
+def always(first: int, last: int, part: Formula) -> Formula:
+    """Return the formula that holds where `part` holds at every window from `first` to `last`."""
+    return _Temporal(True, first, last, part)
+
+
+def eventually(first: int, last: int, part: Formula) -> Formula:
+    """Return the formula that holds where `part` holds at some window from `first` to `last`."""
+    return _Temporal(False, first, last, part)
+
+
+def until(first: int, last: int, left: Formula, right: Formula) -> Formula:
+    """Return the formula `left until[first,last] right`."""
+    return _Until(False, first, last, left, right)
+
+
+def all_of(parts: Sequence[Formula]) -> Formula:
+    """Return the conjunction of at least one part."""
+    return _join(True, parts)
+
+
+def any_of(parts: Sequence[Formula]) -> Formula:
+    """Return the disjunction of at least one part."""
+    return _join(False, parts)
+
+
+def _join(every: bool, parts: Sequence[Formula]) -> Formula:
+    # Flat, so that a long conjunction is not deep.
     flat: list[Formula] = []
     for part in parts:
         flat.extend(part.parts if isinstance(part, _Junction) and part.all == every else (part,))
     return _Junction(every, tuple(flat)) if len(flat) > 1 else flat[0]
-
-
-class FormulaParser(ArithmeticParser):
-    """Reads a formula into normal form; errors are InputErrors of one line with the column and what was expected."""
-
-    def parse(self) -> Formula:
-        """Read the whole text."""
-        start = self.token
-        formula = self._truth(self.enclosed())
-        self.finish()
-        if formula.horizon > MAX_HORIZON:
-            raise self.error(f"looks {formula.horizon} windows ahead, at most {MAX_HORIZON} are read", start)
-        return formula
-
-    def enclosed(self) -> object:
-        """Read a formula, or a sum where brackets hold no more than that."""
-        left = self._junction("or", lambda: self._junction("and", self._until))
-        if self.token.text != "implies":
-            return left
-        premise = self._truth(left)
-        self.advance()
-        self.descend()
-        conclusion = self._truth(self.enclosed())
-        self.ascend()
-        return _join(False, [premise.negate(), conclusion])
-
-    def _truth(self, operand: object) -> Formula:
-        # Called with the next word just behind the operand, which is where a comparison is missing.
-        if not isinstance(operand, Formula):
-            raise self.fault("one of >=, <=, >, <")
-        return operand
-
-    def _junction(self, word: str, operand: Callable[[], object]) -> object:
-        first = operand()
-        if self.token.text != word:
-            return first
-        parts = [self._truth(first)]
-        while self.accept(word):
-            parts.append(self._truth(operand()))
-        return _join(word == "and", parts)
-
-    def _until(self) -> object:
-        left = self._unary()
-        if self.token.text != "until":
-            return left
-        held = self._truth(left)
-        self.advance()
-        first, last = self._window()
-        formula = _Until(False, first, last, held, self._truth(self._unary()))
-        if self.token.text == "until":
-            raise self.error("until does not chain: put one of them in brackets", self.token)
-        return formula
-
-    def _unary(self) -> object:
-        if self.token.text in ("always", "eventually"):
-            every = self.advance().text == "always"
-            first, last = self._window()
-            return _Temporal(every, first, last, self._operand())
-        if self.token.text != "not":
-            return self._comparison()
-        self.advance()
-        self.descend()
-        formula = self._truth(self._unary()).negate()
-        self.ascend()
-        return formula
-
-    def _operand(self) -> Formula:
-        if self.token.text not in ("(", "not", "always", "eventually"):
-            raise self.fault("'('")
-        self.descend()
-        if self.accept("("):
-            formula = self._truth(self.enclosed())
-            self.expect(")")
-        else:
-            formula = self._truth(self._unary())
-        self.ascend()
-        return formula
-
-    def _window(self) -> tuple[int, int]:
-        if self.token.text != "[":
-            raise self.fault("windows such as [0,4]")
-        at = self.advance()
-        first = self._count()
-        self.expect(",")
-        last = self._count()
-        self.expect("]")
-        if first > last:
-            raise self.error(f"windows [{first},{last}] run backwards, write [{last},{first}]", at)
-        return first, last
-
-    def _count(self) -> int:
-        if self.token.kind != "number" or not self.token.text.isdigit():
-            raise self.fault("a whole number of windows")
-        token = self.advance()
-        if len(token.text) > 9 or int(token.text) >= MAX_HORIZON:
-            raise self.error(f"looks further ahead than {MAX_HORIZON} windows", token)
-        return int(token.text)
-
-    def _comparison(self) -> object:
-        start = self.token
-        left = self.sum()
-        if not self._at_comparison():
-            return left
-        left = Expression(self.number(left, start))
-        operator = self.advance().text
-        right = Expression(self.arithmetic())
-        if self._at_comparison():
-            raise self.error("comparisons do not chain: write `a <= b and b <= c`", self.token)
-        return self._predicate(left, operator, right, start)
-
-    def _at_comparison(self) -> bool:
-        return self.token.kind == "symbol" and self.token.text in _OPPOSITE
-
-    def _predicate(self, left: Expression, operator: str, right: Expression, start: Token) -> Predicate:
-        for side in (left, right):
-            if side.constant is not None and not np.isfinite(side.constant):
-                raise self.error(f"{side.text} is not a finite number", start)
-        if not left.names | right.names:
-            raise self.error("a comparison must name a metric", start)
-        if left.constant is not None:
-            return Predicate(right, _MIRROR[operator], left)
-        return Predicate(left, operator, right)

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from col.errors import InputError
-from col.formula import Formula, FormulaParser, Predicate
+from col.formula import Formula, Predicate
+from col.formula_parser import FormulaParser
 from col.plant import Windows
 
 __all__ = ["Predicate", "Specification", "Verdict"]
