@@ -66,7 +66,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.created
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.installed $@
 
-# venv where the system has it whole, else virtualenv, else virtualenv in a folder of ours, else say what is missing.
+# venv where the system has it whole, else virtualenv, else virtualenv in a folder that goes again, else say what is missing.
 # An environment that somebody made is kept; one that was left half made has no pip and is made again.
 $(VENV)/.created:
 	@if $(BIN)/python -m pip --version >/dev/null 2>&1; then touch $@; exit 0; fi; \
@@ -80,5 +80,5 @@ $(VENV)/.created:
 	rm -rf $(VENV); $$python -m venv $(VENV) >/dev/null 2>&1 && touch $@ && exit 0; \
 	rm -rf $(VENV); $$python -m virtualenv --quiet $(VENV) >/dev/null 2>&1 && touch $@ && exit 0; \
 	rm -rf $(VENV); $$python -m pip install --quiet --target .tools -c constraints.txt virtualenv >/dev/null 2>&1; \
-	PYTHONPATH=.tools $$python -m virtualenv --quiet $(VENV) >/dev/null 2>&1 && touch $@ && exit 0; \
+	PYTHONPATH=.tools $$python -m virtualenv --quiet $(VENV) >/dev/null 2>&1 && rm -rf .tools && touch $@ && exit 0; \
 	rm -rf $(VENV); echo 'cannot make a virtual environment: apt install python3-venv' >&2; exit 1
