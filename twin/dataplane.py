@@ -113,7 +113,7 @@ class DataPlane:
             kn.P_DL_PIPE: cell.dl_pipeline_ms, kn.P_BUF: cell.buffer_packets, kn.P_BASE: du.base_ms, kn.P_DLF: du.dl_fixed_ms,
             kn.P_DLS: du.dl_full_ms, kn.P_ULF: du.ul_fixed_ms, kn.P_ULS: du.ul_full_ms, kn.P_DU_PAR: du.parallelism,
             kn.P_SKIP: du.skip_after_ms, kn.P_DEADLINE: du.deadline_ms, kn.P_LATE: du.late_cost,
-            kn.P_INFLIGHT: du.inflight_slots, kn.P_QLOSS: du.quota_loss_ms, kn.P_SECOND: du.second_cpu_ms,
+            kn.P_INFLIGHT: du.inflight_slots, kn.P_RESUME: du.resume_ms, kn.P_SECOND: du.second_cpu_ms,
             kn.P_CU_BASE: cu.base_share, kn.P_CU_PKT: cu.packet_ms, kn.P_CU_PAR: cu.parallelism, kn.P_CU_BUF: cu.buffer_ms,
             kn.P_FH: links.fronthaul_ms, kn.P_MH: links.midhaul_ms, kn.P_BH: links.backhaul_ms,
             kn.P_MH_SER: wire_kbit / links.midhaul_mbps, kn.P_BH_SER: wire_kbit / links.backhaul_mbps,

@@ -12,7 +12,8 @@ Semantics (what `twin.reference` states again, packet by packet, on SimPy):
   of each direction, one for each of the last `inflight_slots` slots that was served, are HARQ retransmissions without new data.
 * A CU works in order of arrival through packets of both directions and, every ms, through its steady work.
 * CFS: work runs at `parallelism` CPU-ms per ms and draws on a quota that is refilled every period and does not accumulate;
-  work splits across periods. When the quota is used up everything waits for the next period.
+  work splits across periods. When the quota is used up everything waits for the next period, and each time that it does,
+  `resume_ms` more is to be done in a DU.
 
 The functions run uncompiled too (`NUMBA_DISABLE_JIT=1`, or no numba) and then give the same numbers. Cells do not touch each
 other, so the loop over them is outermost. All times in ms, all work in CPU-ms.
@@ -49,7 +50,7 @@ except ImportError:  # numba is only a matter of speed
 (
     P_NUE, P_NPRB, P_BPP_DL, P_BPP_UL, P_CAP_DL, P_CAP_UL, P_BITS, P_BATCH, P_BATCH_MS, P_FULL_DL, P_FULL_UL,
     P_UL_GRANT, P_DL_PIPE, P_BUF, P_BASE, P_DLF, P_DLS, P_ULF, P_ULS, P_DU_PAR, P_SKIP, P_DEADLINE, P_LATE, P_INFLIGHT,
-    P_QLOSS, P_SECOND, P_CU_BASE, P_CU_PKT, P_CU_PAR, P_CU_BUF, P_FH, P_MH, P_BH, P_MH_SER, P_BH_SER, P_PERIOD,
+    P_RESUME, P_SECOND, P_CU_BASE, P_CU_PKT, P_CU_PAR, P_CU_BUF, P_FH, P_MH, P_BH, P_MH_SER, P_BH_SER, P_PERIOD,
     P_DU_QUOTA, P_CU_QUOTA, P_DU_FACTOR, P_CU_FACTOR, P_IV_DL, P_IV_UL, N_PAR,
 ) = range(43)  # fmt: skip
 
@@ -83,10 +84,12 @@ DELAY_FINE_MS, DELAY_FINE_BINS, DELAY_BINS = 0.1, 1000, 3000  # 0.1 ms up to 100
 
 @_jit
 def _serve(
-    t: float, work: float, par: float, quota: float, period: float, end: float, left: float, flag: float, second: float
-) -> tuple[float, float, float, float, float, float, float]:
-    """Run `work` from `t` under CFS: (finish, period's end, quota left, flag, stalled, cgroup throttled, periods)."""
+    t: float, work: float, par: float, quota: float, period: float, end: float, left: float, flag: float, second: float,
+    resume: float,
+) -> tuple[float, float, float, float, float, float, float, float]:  # fmt: skip
+    """Run `work` from `t` under CFS: (finish, period's end, quota left, flag, stalled, cgroup throttled, periods, more work)."""
     stall = 0.0
+    more = 0.0
     cgroup = 0.0
     periods = 0.0
     while True:
@@ -96,7 +99,7 @@ def _serve(
             flag = 0.0
         wall = work / par
         if work <= left and t + wall <= end:
-            return t + wall, end, left - work, flag, stall, cgroup, periods
+            return t + wall, end, left - work, flag, stall, cgroup, periods, more
         if left <= 1e-9:
             pause = end - t
             stall += pause
@@ -106,6 +109,8 @@ def _serve(
             if flag == 0.0:
                 periods += 1.0
                 flag = 1.0
+            work += resume
+            more += resume
             t = end
             continue
         part = left / par
@@ -207,8 +212,8 @@ def _drain_cu(
         if done <= s[S_CU_END] and work <= s[S_CU_LEFT]:
             s[S_CU_LEFT] -= work
         else:
-            done, s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], stall, _, periods = _serve(
-                start, work, p[P_CU_PAR], p[P_CU_QUOTA], p[P_PERIOD], s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], np.inf
+            done, s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], stall, _, periods, _ = _serve(
+                start, work, p[P_CU_PAR], p[P_CU_QUOTA], p[P_PERIOD], s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], np.inf, 0.0
             )
             k[K_STALL_CU] += stall
             k[K_THR_CU] += periods
@@ -331,7 +336,6 @@ def _cell(
     packets = p[P_FULL_DL] == 0.0 or p[P_FULL_UL] == 0.0
     give_dl = np.zeros(n_ue, dtype=np.int64)
     give_ul = np.zeros(n_ue, dtype=np.int64)
-    quota = max(p[P_DU_QUOTA] - p[P_QLOSS], 1e-3)
     mask = int(s[S_MASK])
     window = (1 << (int(p[P_INFLIGHT]) + 2)) - 1
     next_u, next_send, at_dl = _next_downlink(c, n_ue, p, s, ue)
@@ -395,9 +399,11 @@ def _cell(
         if done <= s[S_DU_END] and work <= s[S_DU_LEFT]:
             s[S_DU_LEFT] -= work
         else:
-            done, s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], stall, cgroup, periods = _serve(
-                start, work, p[P_DU_PAR], quota, p[P_PERIOD], s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], p[P_SECOND]
+            done, s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], stall, cgroup, periods, more = _serve(
+                start, work, p[P_DU_PAR], p[P_DU_QUOTA], p[P_PERIOD], s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], p[P_SECOND],
+                p[P_RESUME],
             )
+            work += more
             k[K_STALL_DU] += stall
             k[K_CGROUP_DU] += cgroup
             k[K_THR_DU] += periods

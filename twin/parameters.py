@@ -67,7 +67,7 @@ class DuCompute:
     slow_tau_ms: float = 1000.0
     parallelism: float = 1.3
     """CPU-ms done per ms while the DU catches up."""
-    skip_after_ms: float = 25.0
+    skip_after_ms: float = 17.0
     """A slot that could not be started within this time is skipped at no cost."""
     deadline_ms: float = 4.25
     """A slot that is not finished by then is lost: no downlink data, uplink counted as not decoded."""
@@ -77,8 +77,8 @@ class DuCompute:
     """Served slots before a stall whose HARQ feedback is lost: as many grants after it are retransmissions."""
     nok_share: float = 0.8
     """Share of those that the gNB counts as NOK (the rest it counts as late)."""
-    quota_loss_ms: float = 0.4
-    """CPU-ms of each period's quota that slices on other CPUs keep unused."""
+    resume_ms: float = 1.0
+    """CPU-ms that each throttling costs on top when work goes on (cold caches, threads that wait for each other)."""
     second_cpu_ms: float = 26.0
     """A stall longer than this throttles a second CPU's run queue too: cgroup `throttled_time` counts both."""
     run_sd: float = 0.025
