@@ -1,0 +1,259 @@
+"""What is known of one leaf: its Gaussian process over controls and measured causes, and its noise.
+
+Passive windows and trials are observations of one mechanism: the first with their loads, the second at the operating
+point. All numbers are in modelled units (`requirement.LeafScale`) but where a raw value is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from col.gaussian_process import Hyperparameters, Observations, Posterior
+from col.noise import LeafNoise, autocorrelation, effective_share, scale_factor
+from col.plant import PlantDescription, Windows
+from col.prior import LeafDesign, PassiveRows, select_rows
+from col.region import RegionLeaf
+from col.requirement import LeafScale
+
+__all__ = ["Leaf", "choose_scale"]
+
+FloatArray = NDArray[np.float64]
+_GRID_LIMIT = 256
+_POOL = 512
+_FIT_ROWS = 110
+_LONGEST_CONTROL = 0.4
+"""Length-scales fitted in a corner are over-confident: none of a control exceeds this share of its range."""
+
+
+def choose_scale(design: LeafDesign, y: FloatArray) -> tuple[bool, float, float]:
+    """Return whether to take logarithms, the centre and the scale for raw values `y` (n,)."""
+    y = y[np.isfinite(y)]
+    logarithmic = bool(len(y) and np.all(y > 0) and design.derived)
+    value = np.log(y) if logarithmic else y
+    if not len(y):
+        return logarithmic, 0.0, 1.0
+    centre = float(np.median(value))
+    scale = float(np.std(value)) if len(y) >= 8 else 0.0
+    floor = 0.05 if logarithmic else 1e-6 * (1.0 + abs(centre))
+    return logarithmic, centre, max(scale, floor)
+
+
+@dataclass(slots=True)
+class Leaf:
+    """One leaf: its design, scale, observations, posterior and noise. Built by `effect.Mechanism`."""
+
+    design: LeafDesign
+    scale: LeafScale
+    columns: tuple[int, ...]
+    low: FloatArray
+    span: FloatArray
+    operating: FloatArray
+    spread: FloatArray
+    tracked_controls: FloatArray
+    theta: Hyperparameters
+    posterior: Posterior
+    passive: Observations
+    floor: float
+    saturated: bool = False
+    rho: float = 0.3
+    window_squares: float = 0.0
+    window_degrees: float = 0.0
+    trials: int = 0
+    support: int = 0
+
+    @classmethod
+    def build(
+        cls,
+        design: LeafDesign,
+        plant: PlantDescription,
+        scale: LeafScale,
+        rows: PassiveRows | None,
+        violation: float,
+        *,
+        passive_rows: int,
+        saturated: bool = False,
+    ) -> Leaf:
+        """Return the leaf after the passive phase; `violation` is the distance from the centre to a violation."""
+        names = [control.name for control in plant.controls]
+        columns = tuple(names.index(c) for c in design.controls)
+        chosen = [plant.controls[c] for c in columns]
+        low = np.array([c.lower for c in chosen])
+        span = np.array([c.upper - c.lower for c in chosen])
+        operating = rows.operating if rows is not None else np.zeros(len(design.extras))
+        spread = rows.spread if rows is not None else np.ones(len(design.extras))
+        p = len(columns) + len(operating)
+        if len(columns) == 1:
+            steps = min(round(span[0] / chosen[0].resolution), _GRID_LIMIT)
+            tracked = np.linspace(0.0, 1.0, max(steps, 16) + 1)[:, None]
+        elif columns:
+            tracked = qmc.Sobol(len(columns), scramble=True, seed=0).random(_POOL)
+        else:
+            tracked = np.zeros((1, 0))
+        floor = float(np.clip(violation, 0.3, 2.5))
+        theta = Hyperparameters(
+            amplitude=max(1.0, floor),
+            lengthscales=np.array([0.3] * len(columns) + [1.0] * len(operating)),
+            linear=1.0,
+            run=0.1,
+            window=0.1,
+            trial=0.1,
+            passive=0.05,
+        )
+        passive = Observations(z=np.empty((0, p)), y=np.empty(0), run=np.empty(0, dtype=np.int64), noise=np.empty(0))
+        nothing = Posterior(theta=theta, data=passive, tracked=np.empty((0, p)))
+        leaf = cls(
+            design=design,
+            scale=scale,
+            columns=columns,
+            low=low,
+            span=span,
+            operating=operating,
+            spread=spread,
+            tracked_controls=tracked,
+            theta=theta,
+            posterior=nothing,
+            passive=passive,
+            floor=floor,
+            saturated=saturated,
+            support=rows.support if rows is not None else 0,
+        )
+        if rows is not None and len(rows.y) >= 8:
+            leaf._learn_passive(rows, passive_rows)
+        leaf._rebuild()
+        return leaf
+
+    def _learn_passive(self, rows: PassiveRows, count: int) -> None:
+        everything = Observations(
+            z=np.column_stack([(rows.controls - self.low) / self.span, self._scaled_extras(rows.extras)]),
+            y=self.scale.to_model(rows.y),
+            run=rows.run,
+            noise=np.ones(len(rows.y)),
+        )
+        usable = np.flatnonzero(np.isfinite(everything.y))
+        chosen = select_rows(rows, count)
+        self.passive = everything.take(chosen[np.isin(chosen, usable)])
+        self.theta = self._fit(iterations=30)
+        state = Posterior(theta=self.theta, data=self.passive, tracked=np.empty((0, everything.z.shape[1]))).state()
+        residual = everything.y[usable] - state.predict(everything.z[usable])[0]
+        self.rho = autocorrelation(residual, rows.run[usable])
+        runs = len(np.unique(self.passive.run))
+        run = self.theta.run
+        if runs < 5:
+            # One run cannot show by how much runs differ; it is then taken to be no less than its windows do.
+            run = max(run, self.theta.window, 0.1 * self.floor)
+        trial = math.sqrt(run**2 + self.theta.window**2 * effective_share(5, self.rho))
+        self.theta = replace(self.theta, run=run, trial=trial, passive=0.5 * run)
+        self.window_degrees = 4.0
+        self.window_squares = self.window_degrees * self.theta.window**2
+
+    def _scaled_extras(self, extras: FloatArray) -> FloatArray:
+        # The operating point is at 1/2, where the linear part of the kernel vanishes.
+        result: FloatArray = 0.5 + (extras - self.operating) / self.spread
+        return result
+
+    def _fit(self, iterations: int) -> Hyperparameters:
+        from col.kernel import fit_hyperparameters  # scikit-learn: only where a model is fitted
+
+        c, e = len(self.columns), len(self.operating)
+        longest = 0.15 if self.saturated else _LONGEST_CONTROL
+        data = self.passive
+        if len(data) > _FIT_ROWS:
+            data = data.take(np.linspace(0, len(data) - 1, _FIT_ROWS).round().astype(int))
+        tried = self.posterior.data.run < 0
+        if tried.any():
+            keep = np.arange(0, len(data), 2) if len(data) > 60 else np.arange(len(data))
+            data = data.take(keep).joined(self.posterior.data.take(np.flatnonzero(tried)))
+        lower = Hyperparameters(
+            amplitude=self.floor,
+            linear=0.01,
+            run=1e-3,
+            window=1e-3,
+            trial=1e-3,
+            lengthscales=np.array([0.05] * c + [0.3] * e),
+            passive=0.0,
+        )
+        upper = Hyperparameters(
+            amplitude=12.0,
+            linear=10.0,
+            run=2.0,
+            window=3.0,
+            trial=2.0,
+            lengthscales=np.array([longest] * c + [10.0] * e),
+            passive=0.0,
+        )
+        spread = np.array([0.7, 1.0, 1.0, 1.5, 0.5, *[0.5] * c, *[0.7] * e])
+        return fit_hyperparameters(data, self.theta, lower, upper, spread, mean=self.mean, iterations=iterations)
+
+    @property
+    def mean(self) -> float:
+        """Prior mean of the process."""
+        return 0.0
+
+    def _rebuild(self) -> None:
+        tried = np.flatnonzero(self.posterior.data.run < 0)
+        data = self.passive.joined(self.posterior.data.take(tried)) if len(tried) else self.passive
+        extras = np.full((len(self.tracked_controls), len(self.operating)), 0.5)
+        tracked = np.column_stack([self.tracked_controls, extras])
+        self.posterior = Posterior(theta=self.theta, data=data, tracked=tracked, mean=self.mean)
+
+    def observe(self, x: FloatArray, windows: Windows) -> float:
+        """Take in the windows of a trial at configuration `x` (d,); return its standardised surprise, NaN if unseen."""
+        y = self.scale.to_model(windows.column(self.design.name))
+        y = y[np.isfinite(y)]
+        if not len(y):
+            return float("nan")
+        extras = np.full(len(self.operating), 0.5)
+        for i, (name, _) in enumerate(self.design.extras):
+            seen = windows.metrics.get(name)
+            if seen is not None and np.isfinite(seen).any():
+                extras[i] = 0.5 + (float(np.nanmean(seen)) - self.operating[i]) / self.spread[i]
+        z = np.concatenate([(x[list(self.columns)] - self.low) / self.span, extras])
+        share, full = effective_share(len(y), self.rho), effective_share(5, self.rho)
+        if len(y) > 1:
+            scatter = float(((y - y.mean()) ** 2).sum())
+            self.window_squares += scatter / max(1.0 - share, 0.1) * (len(y) - 1) / len(y)
+            self.window_degrees += len(y) - 1
+        noise = max(1.0, share / full)
+        mean, sd = self.posterior.state().predict(z[None, :])
+        surprise = float((y.mean() - mean[0]) / math.sqrt(sd[0] ** 2 + self.theta.trial**2 * noise))
+        self.posterior.append(z, float(y.mean()), noise)
+        self.trials += 1
+        return surprise
+
+    def refit(self) -> None:
+        """Fit the hyperparameters again with the trials made so far."""
+        self.theta = self._fit(iterations=12)
+        self._rebuild()
+
+    def noise(self) -> LeafNoise:
+        """Return run effect and window noise at the operating point, on the safe side of what few runs tell."""
+        variance = self.window_squares / self.window_degrees if self.window_degrees else (0.1 * self.floor) ** 2
+        window = math.sqrt(variance)
+        rest = self.theta.trial**2 - variance * effective_share(5, self.rho)
+        run = math.sqrt(max(rest, 0.1 * self.theta.trial**2))
+        degrees = 5.0 + 0.7 * self.trials
+        return LeafNoise(run=run * scale_factor(degrees), window=window, rho=max(0.0, self.rho - 0.1))
+
+    def snapshot(self) -> RegionLeaf:
+        """Return what the region needs of the leaf as it stands."""
+        table = len(self.columns) <= 1
+        mean, sd = self.posterior.moments
+        grid = self.tracked_controls[:, 0] if len(self.columns) == 1 else np.zeros(1)
+        nothing = np.empty(0)
+        return RegionLeaf(
+            scale=self.scale,
+            columns=self.columns or (0,),
+            low=self.low if len(self.columns) else np.zeros(1),
+            span=self.span if len(self.columns) else np.ones(1),
+            extras=np.full(len(self.operating), 0.5),
+            grid=grid if table else nothing,
+            grid_mean=mean if table else nothing,
+            grid_sd=sd if table else nothing,
+            noise_grid=np.ones(len(grid)) if table else nothing,
+            state=None if table else self.posterior.state(),
+        )

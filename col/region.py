@@ -1,0 +1,364 @@
+"""The estimated region {x : P_low(phi | do(x)) >= alpha}: evaluated for thousands of points at once, saved, loaded.
+
+P_low is the share of trajectories in which the specification holds when every leaf lies beta standard deviations of
+the *knowledge* (not of the noise) towards violation. A specification in negation normal form is monotone in its margins, so
+that this is a lower bound. Letters: `n` points, `d` controls, `s` trajectories, `v` leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from col.errors import InputError
+from col.expression import Expression
+from col.gaussian_process import Hyperparameters, PosteriorState
+from col.requirement import LeafScale, Reduction, Requirement, columns_from_leaves
+from col.specification import Specification
+
+__all__ = ["Region", "RegionLeaf"]
+
+FloatArray = NDArray[np.float64]
+_BLOCK = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionLeaf:
+    """What is known of one leaf at the operating point, in modelled units.
+
+    `columns` are the numbers of its controls, `low` and `span` (c,) scale them, `extras` (e,) are the scaled inputs of the
+    operating point. A leaf of one control is a table over `grid` (g,); any other keeps its posterior.
+    """
+
+    scale: LeafScale
+    columns: tuple[int, ...]
+    low: FloatArray
+    span: FloatArray
+    extras: FloatArray
+    grid: FloatArray
+    grid_mean: FloatArray
+    grid_sd: FloatArray
+    noise_grid: FloatArray
+    state: PosteriorState | None
+
+    def inputs(self, x: FloatArray) -> FloatArray:
+        """Return scaled inputs of the posterior at configurations `x` (n, d), shape (n, p)."""
+        controls = (x[:, list(self.columns)] - self.low) / self.span
+        return np.column_stack([controls, np.broadcast_to(self.extras, (len(x), len(self.extras)))])
+
+    def moments(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return mean, standard deviation of the knowledge, and relative noise scale at `x` (n, d), each (n,)."""
+        if len(self.grid):
+            at = (x[:, self.columns[0]] - self.low[0]) / self.span[0]
+            return (
+                np.interp(at, self.grid, self.grid_mean),
+                np.interp(at, self.grid, self.grid_sd),
+                np.interp(at, self.grid, self.noise_grid),
+            )
+        assert self.state is not None
+        mean, sd = self.state.predict(self.inputs(x))
+        return mean, sd, np.ones(len(x))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """The estimated region and its bound, able to answer without the plant.
+
+    `worst` (requirements, s) holds each trajectory's demand; `residuals` (s, t, v) are kept only where a conjunct stays
+    whole. `empty_because` is not empty if nothing can be certified.
+    """
+
+    controls: tuple[str, ...]
+    lower: FloatArray
+    upper: FloatArray
+    resolution: FloatArray
+    alpha: float
+    delta: float
+    beta: float
+    beta_uniform: float
+    specification: str
+    operating: Mapping[str, float]
+    derivations: Mapping[str, str]
+    leaves: tuple[RegionLeaf, ...]
+    reduction: Reduction
+    worst: FloatArray
+    residuals: FloatArray
+    empty_because: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def _ranked(self) -> list[tuple[FloatArray, NDArray[np.uint64]]]:
+        """For each requirement its demands in order, and the set of trajectories met up to each rank as bits."""
+        tables = []
+        for demand in self.worst:
+            order = np.argsort(demand)
+            words = (len(demand) + 63) // 64
+            bits = np.zeros((len(demand) + 1, words), dtype=np.uint64)
+            bits[np.arange(1, len(demand) + 1), order // 64] = np.uint64(1) << (order % 64).astype(np.uint64)
+            np.bitwise_or.accumulate(bits, axis=0, out=bits)
+            tables.append((demand[order], bits))
+        return tables
+
+    @cached_property
+    def _parsed(self) -> tuple[Specification, dict[str, Expression]]:
+        derivations = {name: Expression.parse(text) for name, text in self.derivations.items()}
+        return Specification.parse(self.specification), derivations
+
+    @property
+    def trajectories(self) -> int:
+        """Number of trajectories behind each probability."""
+        return int(self.residuals.shape[0]) if self.reduction.whole else int(self.worst.shape[1])
+
+    def probability(self, x: FloatArray, beta: float = 0.0) -> FloatArray:
+        """Return P(phi | do(x)) with every leaf `beta` standard deviations towards violation; `x` (n, d), result (n,)."""
+        x = np.atleast_2d(np.asarray(x, dtype=float))
+        if self.empty_because or self.reduction.impossible or not self.leaves:
+            return np.zeros(len(x))
+        result = np.empty(len(x))
+        for start in range(0, len(x), _BLOCK):
+            result[start : start + _BLOCK] = self._probability(x[start : start + _BLOCK], beta)
+        return result
+
+    def _probability(self, x: FloatArray, beta: float) -> FloatArray:
+        moments = [leaf.moments(x) for leaf in self.leaves]
+        count = self.trajectories
+        words = (count + 63) // 64
+        held: NDArray[np.uint64] | None = None
+        for requirement, (demand, bits) in zip(self.reduction.requirements, self._ranked, strict=True):
+            mean, sd, noise = moments[requirement.leaf]
+            distance = (requirement.sign * (mean - requirement.threshold) - beta * sd) / noise
+            rank = np.searchsorted(demand, distance, side="right")
+            if rank.min() == count:
+                continue
+            held = bits[rank] if held is None else held & bits[rank]
+        if held is None:
+            share = np.ones(len(x))
+        else:
+            share = np.bitwise_count(held).sum(axis=1) / count
+        if not self.reduction.whole:
+            return share
+        if held is None:
+            together = np.ones((len(x), count), dtype=bool)
+        else:
+            little = held.astype("<u8").view(np.uint8).reshape(len(x), words * 8)
+            together = np.unpackbits(little, axis=1, bitorder="little")[:, :count].astype(bool)
+        together &= self._whole_conjuncts(moments, len(x), beta)
+        result: FloatArray = together.mean(axis=1)
+        return result
+
+    def _whole_conjuncts(
+        self, moments: Sequence[tuple[FloatArray, FloatArray, FloatArray]], n: int, beta: float
+    ) -> NDArray[np.bool_]:
+        specification, derivations = self._parsed
+        count, horizon, _ = self.residuals.shape
+        holds = np.ones((n, count), dtype=bool)
+        for number in self.reduction.whole:
+            conjunct, signs = specification.conjuncts[number], self.reduction.signs[number]
+            for start in range(0, n, 64):
+                rows = slice(start, min(start + 64, n))
+                margins = [
+                    self._predicate_margin(p, signs[i], moments, derivations, rows, beta)
+                    for i, p in enumerate(conjunct.predicates)
+                ]
+                shape = (rows.stop - rows.start, count, horizon)
+                margins = [np.broadcast_to(margin, shape) for margin in margins]
+                with np.errstate(invalid="ignore"):
+                    holds[rows] &= np.asarray(conjunct.robustness_from_margins(margins)) >= 0
+        return holds
+
+    def _predicate_margin(
+        self,
+        predicate: Any,
+        signs: FloatArray,
+        moments: Sequence[tuple[FloatArray, FloatArray, FloatArray]],
+        derivations: Mapping[str, Expression],
+        rows: slice,
+        beta: float,
+    ) -> FloatArray:
+        # Where a leaf helps now on one side, now on the other, both ends and the middle are tried and the worst counts.
+        shifts = (-1.0,) if np.all(np.isfinite(signs)) or beta == 0.0 else (-1.0, 0.0, 1.0)
+        worst: FloatArray | None = None
+        for shift in shifts:
+            raw = {}
+            for v, leaf in enumerate(self.leaves):
+                mean, sd, noise = (part[rows, None, None] for part in moments[v])
+                sign = signs[v] if np.isfinite(signs[v]) else -shift
+                raw[leaf.scale.name] = leaf.scale.to_raw(
+                    mean - sign * beta * sd + noise * self.residuals[None, :, :, v]
+                )
+            columns = columns_from_leaves(raw, predicate.metrics, derivations, self.operating)
+            margin = np.nan_to_num(np.asarray(predicate.margin(columns), dtype=float), nan=-np.inf)
+            worst = margin if worst is None else np.minimum(worst, margin)
+        assert worst is not None
+        return worst
+
+    def lower_bound(self, x: FloatArray, *, uniform: bool = False, beta: float | None = None) -> FloatArray:
+        """Return P_low at `x` (n, d), shape (n,): pointwise with confidence 1 - delta, or uniform over the region."""
+        used = beta if beta is not None else self.beta_uniform if uniform else self.beta
+        share = self.probability(x, used)
+        # One standard error of the share itself: trajectories are finite.
+        result: FloatArray = np.maximum(share - np.sqrt(share * (1.0 - share) / max(self.trajectories, 1)), 0.0)
+        return result
+
+    def contains(self, x: FloatArray, *, uniform: bool = False) -> NDArray[np.bool_]:
+        """Return which of `x` (n, d) lie in the estimated region, shape (n,); nothing outside the bounds does."""
+        x = np.atleast_2d(np.asarray(x, dtype=float))
+        inside = np.all((x >= self.lower - 1e-9) & (x <= self.upper + 1e-9), axis=1)
+        result: NDArray[np.bool_] = inside & (self.lower_bound(x, uniform=uniform) >= self.alpha)
+        return result
+
+    def uniform_points(self, rng: np.random.Generator, n: int) -> FloatArray:
+        """Return `n` points uniform in the control box, shape (n, d)."""
+        result: FloatArray = rng.uniform(self.lower, self.upper, size=(n, len(self.lower)))
+        return result
+
+    def volume(self, rng: np.random.Generator, n: int = 4096, *, uniform: bool = False) -> float:
+        """Return the share of the control box that the region fills, estimated on `n` points."""
+        return float(self.contains(self.uniform_points(rng, n), uniform=uniform).mean())
+
+    def limiting(self, x: FloatArray) -> str:
+        """Return the leaf whose requirement holds in the fewest trajectories at one configuration `x` (d,)."""
+        if self.empty_because:
+            return self.empty_because
+        if not self.reduction.requirements:
+            return self.specification
+        point = np.atleast_2d(x)
+        shares = []
+        for requirement, demand in zip(self.reduction.requirements, self.worst, strict=True):
+            mean, sd, noise = self.leaves[requirement.leaf].moments(point)
+            distance = (requirement.sign * (mean - requirement.threshold) - self.beta * sd) / noise
+            shares.append(float((demand <= distance[0]).mean()))
+        worst = self.reduction.requirements[int(np.argmin(shares))]
+        return self.leaves[worst.leaf].scale.name
+
+    def save(self, path: Path | str) -> None:
+        """Write all that the region needs to answer, as plain arrays."""
+        arrays: dict[str, Any] = {
+            "format": np.array("rantwin region 1"),
+            "controls": np.array(self.controls),
+            "lower": self.lower,
+            "upper": self.upper,
+            "resolution": self.resolution,
+            "levels": np.array([self.alpha, self.delta, self.beta, self.beta_uniform]),
+            "specification": np.array(self.specification),
+            "operating_names": np.array(list(self.operating), dtype=str),
+            "operating_values": np.array(list(self.operating.values()), dtype=float),
+            "derivation_names": np.array(list(self.derivations), dtype=str),
+            "derivation_texts": np.array(list(self.derivations.values()), dtype=str),
+            "empty_because": np.array(self.empty_because),
+            "notes": np.array(self.notes, dtype=str),
+            "leaf_names": np.array([leaf.scale.name for leaf in self.leaves], dtype=str),
+            "leaf_logarithmic": np.array([leaf.scale.logarithmic for leaf in self.leaves], dtype=bool),
+            "leaf_scales": np.array([(leaf.scale.centre, leaf.scale.scale) for leaf in self.leaves]).reshape(-1, 2),
+            "requirements": np.array(
+                [(r.leaf, r.sign, r.threshold, r.conjunct) for r in self.reduction.requirements]
+            ).reshape(-1, 4),
+            "whole": np.array(self.reduction.whole, dtype=np.int64),
+            "impossible": np.array(self.reduction.impossible, dtype=np.int64),
+            "worst": self.worst,
+            "residuals": self.residuals if self.reduction.whole else np.empty((0, 0, 0)),
+        }
+        for i, requirement in enumerate(self.reduction.requirements):
+            arrays[f"windows_{i}"] = np.array(requirement.windows, dtype=np.int64)
+        for number, signs in self.reduction.signs.items():
+            arrays[f"signs_{number}"] = signs
+        for i, leaf in enumerate(self.leaves):
+            for name in ("low", "span", "extras", "grid", "grid_mean", "grid_sd", "noise_grid"):
+                arrays[f"leaf_{i}_{name}"] = getattr(leaf, name)
+            arrays[f"leaf_{i}_columns"] = np.array(leaf.columns, dtype=np.int64)
+            if leaf.state is not None and not len(leaf.grid):
+                theta = leaf.state.theta
+                arrays[f"leaf_{i}_theta"] = np.concatenate(
+                    [[theta.amplitude, theta.linear, theta.constant, leaf.state.mean], theta.lengthscales]
+                )
+                for name in ("z", "factor", "white"):
+                    arrays[f"leaf_{i}_{name}"] = getattr(leaf.state, name)
+        with Path(path).open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Region:
+        """Read a region that `save` wrote; InputError if the file is anything else."""
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                if str(data["format"]) != "rantwin region 1":
+                    raise InputError(f"unknown format {str(data['format'])!r}", source=str(path))
+                return cls._from_arrays({name: data[name] for name in data.files})
+        except (OSError, KeyError, ValueError, IndexError) as error:
+            raise InputError(f"not a region written by rantwin ({error})", source=str(path)) from None
+
+    @classmethod
+    def _from_arrays(cls, a: Mapping[str, Any]) -> Region:
+        leaves = []
+        for i, name in enumerate(a["leaf_names"]):
+            state = None
+            if f"leaf_{i}_theta" in a:
+                head, lengthscales = a[f"leaf_{i}_theta"][:4], a[f"leaf_{i}_theta"][4:]
+                theta = Hyperparameters(
+                    amplitude=float(head[0]),
+                    linear=float(head[1]),
+                    constant=float(head[2]),
+                    lengthscales=lengthscales,
+                    run=0.0,
+                    window=0.0,
+                    trial=0.0,
+                    passive=0.0,
+                )
+                state = PosteriorState(
+                    theta=theta,
+                    z=a[f"leaf_{i}_z"],
+                    factor=a[f"leaf_{i}_factor"],
+                    white=a[f"leaf_{i}_white"],
+                    mean=float(head[3]),
+                )
+            scale = LeafScale(
+                name=str(name),
+                logarithmic=bool(a["leaf_logarithmic"][i]),
+                centre=float(a["leaf_scales"][i, 0]),
+                scale=float(a["leaf_scales"][i, 1]),
+            )
+            tables = {k: a[f"leaf_{i}_{k}"] for k in ("low", "span", "extras", "grid", "grid_mean", "grid_sd", "noise_grid")}
+            columns = tuple(int(c) for c in a[f"leaf_{i}_columns"])
+            leaves.append(RegionLeaf(scale=scale, columns=columns, state=state, **tables))
+        requirements = tuple(
+            Requirement(
+                leaf=int(row[0]),
+                sign=int(row[1]),
+                threshold=float(row[2]),
+                conjunct=int(row[3]),
+                windows=tuple(int(w) for w in a[f"windows_{i}"]),
+            )
+            for i, row in enumerate(a["requirements"])
+        )
+        whole = tuple(int(w) for w in a["whole"])
+        alpha, delta, beta, beta_uniform = (float(v) for v in a["levels"])
+        return cls(
+            controls=tuple(str(c) for c in a["controls"]),
+            lower=a["lower"],
+            upper=a["upper"],
+            resolution=a["resolution"],
+            alpha=alpha,
+            delta=delta,
+            beta=beta,
+            beta_uniform=beta_uniform,
+            specification=str(a["specification"]),
+            operating={str(k): float(v) for k, v in zip(a["operating_names"], a["operating_values"], strict=True)},
+            derivations={str(k): str(v) for k, v in zip(a["derivation_names"], a["derivation_texts"], strict=True)},
+            leaves=tuple(leaves),
+            reduction=Reduction(
+                requirements=requirements,
+                whole=whole,
+                signs={number: a[f"signs_{number}"] for number in whole},
+                impossible=tuple(int(w) for w in a["impossible"]),
+            ),
+            worst=a["worst"],
+            residuals=a["residuals"],
+            empty_because=str(a["empty_because"]),
+            notes=tuple(str(note) for note in a["notes"]),
+        )
