@@ -1,0 +1,237 @@
+"""What the reference model of a gNB is made of: chance, packets, links, CFS bandwidth control, shares of PRBs, records.
+
+All times in ms, all work in CPU-ms; direction 0 is down, 1 is up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from twin.parameters import CFS_PERIOD_MS, CellParameters
+
+__all__ = [
+    "CellRun",
+    "CfsBandwidth",
+    "CuJob",
+    "Link",
+    "Packet",
+    "Slot",
+    "autoregression",
+    "in_turn",
+    "lognormal",
+    "share",
+]
+
+FloatArray = NDArray[np.float64]
+Process = Generator[simpy.Event, Any, None]
+
+DOWN, UP = 0, 1
+SLOW_BLOCK_MS = 100
+"""Slots over which the slow noise of a compute demand stays the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """What chance decides for one cell: everything else follows from its parameters."""
+
+    du_refill_ms: float
+    """Time of the first refill of the DU's quota; nothing runs before it."""
+    cu_refill_ms: float
+    sender_phase: FloatArray
+    """Shape (2, UEs): when a sender emits its first packet, as a share of its interval."""
+    slot_normal: FloatArray
+    """Shape (slots,): standard normal, the noise of a slot's demand."""
+    slow_du_normal: FloatArray
+    """Shape (blocks + 1,): standard normals of the slow noise, the first its state before time 0."""
+    slow_cu_normal: FloatArray
+    du_factor: float = 1.0
+    cu_factor: float = 1.0
+
+
+def draw(
+    cells: Sequence[CellParameters], streams: Mapping[str, np.random.Generator], calls: Sequence[int]
+) -> tuple[Draws, ...]:
+    """Return each cell's draws, taken from fresh `streams` in the order in which `DataPlane` takes them.
+
+    `calls` are the numbers of slots of its successive calls of `advance`, each at most 15000.
+    """
+    g = len(cells)
+    phase = streams["phase"]
+    du_refill, cu_refill = phase.uniform(0.0, CFS_PERIOD_MS, g), phase.uniform(0.0, CFS_PERIOD_MS, g)
+    senders = phase.uniform(0.0, 1.0, (g, 2, max(cell.n_ue for cell in cells)))
+    slow = {name: [streams[name].standard_normal((g, 1))] for name in ("slow_du", "slow_cu")}
+    slots = []
+    blocks = end = 0
+    for n in calls:
+        end += n
+        fresh = -(-end // SLOW_BLOCK_MS) - blocks
+        blocks += fresh
+        for name, normals in slow.items():
+            normals.append(streams[name].standard_normal((g, fresh)))
+        slots.append(streams["slot"].standard_normal((g, n)))
+    slot = np.concatenate(slots, axis=1)
+    slow_du, slow_cu = (np.concatenate(slow[name], axis=1) for name in ("slow_du", "slow_cu"))
+    return tuple(
+        Draws(
+            du_refill_ms=float(du_refill[c]),
+            cu_refill_ms=float(cu_refill[c]),
+            sender_phase=senders[c],
+            slot_normal=slot[c],
+            slow_du_normal=slow_du[c],
+            slow_cu_normal=slow_cu[c],
+        )
+        for c in range(g)
+    )
+
+
+@dataclass(slots=True)
+class Packet:
+    """A datagram on its way; `left_bits` have not crossed the air yet."""
+
+    way: int
+    ue: int
+    sent_ms: float
+    left_bits: int
+    arrived_ms: float = 0.0
+    """When it reached the station where it is."""
+
+
+class Slot(NamedTuple):
+    """What became of one slot: `outcome` is ok, late or skipped; grants in PRBs of the two directions."""
+
+    number: int
+    outcome: str
+    start_ms: float
+    done_ms: float
+    cpu_ms: float
+    stall_ms: float
+    cgroup_ms: float
+    prb: tuple[float, float]
+    retransmission: tuple[bool, bool]
+    full_buffer_bits: tuple[float, float]
+
+
+class CuJob(NamedTuple):
+    """Work that a CU did: for a packet of a direction, or its steady work (way -1)."""
+
+    way: int
+    arrived_ms: float
+    done_ms: float
+    cpu_ms: float
+    stall_ms: float
+
+
+@dataclass(slots=True)
+class CellRun:
+    """All that happened in one cell; packets appear in order of delivery, as (UE, time sent, time delivered)."""
+
+    delivered: tuple[list[tuple[int, float, float]], list[tuple[int, float, float]]] = field(
+        default_factory=lambda: ([], [])
+    )
+    sent: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+    dropped: tuple[list[tuple[float, str]], list[tuple[float, str]]] = field(default_factory=lambda: ([], []))
+    """Time and place (cu, queue) of every packet lost to a full buffer."""
+    slots: list[Slot] = field(default_factory=list)
+    cu_jobs: list[CuJob] = field(default_factory=list)
+
+    def times(self, way: int) -> FloatArray:
+        """Return when packets of a direction were sent and delivered, shape (packets, 2)."""
+        return np.array([(sent, at) for _, sent, at in self.delivered[way]]).reshape(-1, 2)
+
+
+class CfsBandwidth:
+    """A cgroup under CFS bandwidth control: a quota of CPU time, refilled every period, that does not accumulate."""
+
+    def __init__(self, env: simpy.Environment, *, quota_ms: float, first_refill_ms: float) -> None:
+        self.env = env
+        self.quota_ms = quota_ms
+        self.left_ms = 0.0
+        self.refilled = env.event()
+        env.process(self._refill(first_refill_ms))
+
+    def _refill(self, first_ms: float) -> Process:
+        period = 0
+        while True:
+            yield self.env.timeout(first_ms + period * CFS_PERIOD_MS - self.env.now)
+            self.left_ms = self.quota_ms
+            refilled, self.refilled = self.refilled, self.env.event()
+            refilled.succeed()
+            period += 1
+
+    def run(
+        self, work_ms: float, parallelism: float, *, resume_ms: float = 0.0
+    ) -> Generator[simpy.Event, Any, list[float]]:
+        """Run some work to its end and return the pauses that throttling made; each adds `resume_ms` of work."""
+        env = self.env
+        pauses = []
+        while work_ms > 0.0:
+            if self.left_ms <= 1e-9:  # what rounding leaves of a quota is no quota
+                began = env.now
+                yield self.refilled
+                pauses.append(env.now - began)
+                work_ms += resume_ms
+            burst_ms = min(work_ms, self.left_ms)
+            began, refilled = env.now, self.refilled
+            yield env.timeout(burst_ms / parallelism) | refilled
+            if refilled.triggered:  # what was drawn before belonged to the period before
+                work_ms -= (env.now - began) * parallelism
+            else:
+                work_ms -= burst_ms
+                self.left_ms -= burst_ms
+        return pauses
+
+
+class Link:
+    """A line that serialises one packet after the other and delivers each a fixed delay later."""
+
+    def __init__(
+        self, env: simpy.Environment, *, serialise_ms: float, delay_ms: float, to: Callable[[Packet], None]
+    ) -> None:
+        self.env = env
+        self.serialise_ms, self.delay_ms, self.to = serialise_ms, delay_ms, to
+        self.line = simpy.Resource(env)
+
+    def send(self, packet: Packet) -> None:
+        """Put a packet at the end of the line."""
+        self.env.process(self._carry(packet))
+
+    def _carry(self, packet: Packet) -> Process:
+        with self.line.request() as turn:
+            yield turn
+            yield self.env.timeout(self.serialise_ms)
+        yield self.env.timeout(self.delay_ms)
+        self.to(packet)
+
+
+def lognormal(normal: FloatArray, sd: float) -> FloatArray:
+    """Return factors of mean 1 whose logarithm has the standard deviation `sd`."""
+    return np.exp(sd * normal - 0.5 * sd * sd)
+
+
+def autoregression(normal: FloatArray, rho: float) -> FloatArray:
+    """Return a stationary AR(1) sequence of variance 1 that starts after its first, unseen value."""
+    values = [float(normal[0])]
+    for innovation in normal[1:]:
+        values.append(rho * values[-1] + math.sqrt(1.0 - rho * rho) * float(innovation))
+    return np.array(values[1:])
+
+
+def in_turn(n_ue: int, first: int) -> list[int]:
+    """Return all UEs, beginning with `first`."""
+    return [(first + k) % n_ue for k in range(n_ue)]
+
+
+def share(needs: Sequence[int], whole: int, first: int) -> list[int]:
+    """Share PRBs: each UE with data gets what it needs up to an equal share, what is left goes round in turn."""
+    active = [ue for ue in in_turn(len(needs), first) if needs[ue] > 0]
+    prbs = [min(need, whole // len(active)) for need in needs]
+    for ue in active:
+        prbs[ue] += min(needs[ue] - prbs[ue], whole - sum(prbs))
+    return prbs
