@@ -8,12 +8,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from col.errors import InputError
-from twin.recording_lines import CellReport, CgroupSample, RawRecording, to_number
+from twin.recording_lines import short, to_number
+from twin.recording_messages import CellReport, CgroupSample, RawRecording
+from twin.recording_rows import Setting, StepSample, rounded
 
-__all__ = ["CARRIER_PRB", "Setting", "StepSample", "measure_setting", "measure_steps", "rounded"]
+__all__ = ["CARRIER_PRB", "measure_setting", "measure_steps"]
 
 CARRIER_PRB = 25
 """PRBs of the recorded carrier (5 MHz at 15 kHz); a direction without a cap may use them all."""
@@ -29,81 +32,8 @@ _EARLY_S, _LATE_S = 0.25, 0.6
 _LEAST_REPORTS = 5
 _LEAST_S = 4.0
 _MOST_CPUS = 256
-_DIGITS = 9
-
-
-def rounded(value: float) -> float:
-    """Return a measured value with the digits that are kept, so that what is stored equals what was computed."""
-    return float(f"{value:.{_DIGITS}g}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """Means of one recorded run over its steady part (from 5 s after the quota was set to the end).
-
-    Rates are sums over the UEs.
-    """
-
-    source: str
-    """Name of the file."""
-    quota_cores: float
-    """CFS quota of the gNB's container in cores; `1.9` was plenty."""
-    n_ue: int
-    cap_prb_dl: int
-    """Largest grant of a slot in PRBs; 0 = the direction was off."""
-    cap_prb_ul: int
-    repetition: int
-    window_s: float
-    """Time over which CPU counters were read."""
-    reports: int
-    """Reports of the gNB over which throughput and counts were taken."""
-    report_interval_s: float
-    """Mean wall time between two reports; the gNB counts its period in slots."""
-    dl_mbps: float
-    """Downlink MAC throughput in Mbit/s, acknowledged transport blocks only."""
-    dl_mbps_std: float
-    """Standard deviation over reports (n - 1) in Mbit/s."""
-    ul_mbps: float
-    ul_mbps_std: float
-    cpu_cores: float
-    """CPU used in cores."""
-    throttled_share: float
-    """Time throttled in s a s, summed over CPUs: up to the number of CPUs."""
-    throttled_periods: float
-    """Share of the CFS periods in which the gNB ran out of quota."""
-    nok_ratio_dl: float
-    """HARQ transmissions without a good answer in time / all; compute overload here, never the radio."""
-    nok_ratio_ul: float
-    ok_per_s_dl: float
-    nok_per_s_dl: float
-    ok_per_s_ul: float
-    nok_per_s_ul: float
-    slots_scheduled_per_s: float
-    """Of 1000 slots; the others were skipped."""
-    late_harqs_dl_per_s: float
-    """Grants refused because HARQ processes were still waiting."""
-    late_harqs_ul_per_s: float
-    errors_per_s: float
-    """FAPI error indications: messages of the MAC that came too late for their slot."""
-    mcs_dl: float | None
-    """Mean index of the downlink MCS, None where nothing was sent."""
-    host_steal_share: float | None
-    """CPU time that the hypervisor took from the whole host / all CPU time; None where not read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepSample:
-    """One report of a run in which the quota was changed live; CPU over the time since the report before."""
-
-    t_s: float
-    """Time since the first quota was set; a report tells of the period (1 s) before it."""
-    quota_cores: float
-    since_change_s: float
-    """Below one period the report still covers time before the change."""
-    dl_mbps: float
-    ul_mbps: float
-    cpu_cores: float
-    throttled_periods: float
+_USER_HZ = 100.0
+"""Ticks a second in which Linux reports CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +60,7 @@ def _cpu_use(samples: Sequence[CgroupSample]) -> _CpuUse:
     """
     kept: list[tuple[float, float, float, float, float]] = []
     ticks: list[tuple[float, float]] = []
+    cpus = _count_cpus(samples)
     for a, b in pairwise(samples):
         span = b.t_s - a.t_s
         usage, throttled = b.usage_s - a.usage_s, b.throttled_s - a.throttled_s
@@ -137,7 +68,7 @@ def _cpu_use(samples: Sequence[CgroupSample]) -> _CpuUse:
         quota = max(a.quota_cores, b.quota_cores)
         if (
             0.0 <= usage <= (1.5 * quota + 0.3) * (span + 0.1)
-            and 0.0 <= throttled <= _MOST_CPUS * (span + 0.1)
+            and 0.0 <= throttled <= cpus * (span + 0.1)
             and 0.0 <= hit <= periods <= 1000.0 * span + 2.0
         ):
             kept.append((span, usage, throttled, periods, hit))
@@ -157,6 +88,13 @@ def _difference(a: CgroupSample, b: CgroupSample, read: Callable[[CgroupSample],
     return math.nan if first is None or last is None else last - first
 
 
+def _count_cpus(samples: Sequence[CgroupSample]) -> float:
+    """Return how many CPUs the host had, after its ticks, and one more for what ticks miss."""
+    rates = [_difference(a, b, lambda s: s.all_jiffies) / (b.t_s - a.t_s) for a, b in pairwise(samples)]
+    known = [r for r in rates if 0.0 < r <= _MOST_CPUS * _USER_HZ]
+    return 1.0 + (median(known) / _USER_HZ if known else _MOST_CPUS)
+
+
 def measure_setting(raw: RawRecording) -> tuple[Setting, tuple[str, ...]]:
     """Return the means of one run and what to know about them.
 
@@ -170,7 +108,6 @@ def measure_setting(raw: RawRecording) -> tuple[Setting, tuple[str, ...]]:
     if length <= drop + _LEAST_S:
         raise InputError(f"must be more than {drop + _LEAST_S:g} s", source=raw.source, key="meta.secs", value=length)
     period = meta.number("period_ms", 10.0, 60e3, default=1000.0 * _PERIOD_S) / 1000.0
-    n_ue = meta.whole("ues", 1, _MOST_UES, pattern=r"_u(\d+)(?:_|\.|$)")
     cap_dl = meta.whole("dl_max_rb", 0, _MOST_PRB, pattern=r"^d(\d+)_u\d+_q", default=CARRIER_PRB)
     cap_ul = meta.whole("ul_max_rb", 0, _MOST_PRB, pattern=r"^d\d+_u(\d+)_q", default=CARRIER_PRB)
     repetition = meta.whole("rep", 1, 10**6, pattern=r"_r(\d+)(?:\.|$)", default=1)
@@ -180,11 +117,14 @@ def measure_setting(raw: RawRecording) -> tuple[Setting, tuple[str, ...]]:
     reports = [r for r in raw.reports if begin < r.t_s <= end]
     if len(samples) < 2:
         raise InputError(_too_little("cgroup lines", len(samples), 2), source=raw.source, key="cgroup")
+    notes = list(raw.notes)
     wrong = [s.quota_cores for s in samples if abs(s.quota_cores - quota) > 1e-6]
     if len(wrong) * 2 > len(samples):
-        raise InputError(
-            f"the cgroup lines of the run say {wrong[0]:g} cores", source=raw.source, key="meta.quota", value=quota
-        )
+        says = f"the cgroup lines of the run say {wrong[0]:g} cores"
+        raise InputError(says, source=raw.source, key="meta.quota", value=quota)
+    if wrong:
+        notes.append(f"{len(wrong)} cgroup lines under another quota ({wrong[0]:g} cores) were left out")
+        samples = [s for s in samples if abs(s.quota_cores - quota) <= 1e-6]
     if len(reports) < _LEAST_REPORTS:
         few = _too_little("cells messages", len(reports), _LEAST_REPORTS)
         raise InputError(few, source=raw.source, key="msg.cells")
@@ -194,16 +134,16 @@ def measure_setting(raw: RawRecording) -> tuple[Setting, tuple[str, ...]]:
             f"CPU counters are intact over {use.span_s:.3g} s of the run: at least {_LEAST_S:g} s are needed",
             source=raw.source, key="cgroup",
         )  # fmt: skip
-    notes = list(raw.notes)
     if use.dropped:
         notes.append(f"{use.dropped} steps of the CPU counters go backwards or too far (restart?) and were left out")
     expected = (length - drop) / period
     if len(reports) < 0.9 * expected or use.span_s < 0.9 * (length - drop):
         notes.append(f"short: {len(reports)} of {expected:.0f} reports and {use.span_s:.0f} s of CPU counters")
     seen_ues = sorted(r.n_ue for r in reports)[len(reports) // 2]
+    n_ue = meta.whole("ues", 1, _MOST_UES, pattern=r"^q[\d.]+_u(\d+)", default=seen_ues)
     if seen_ues not in (0, n_ue):
         notes.append(f"the run says {n_ue} UEs but most reports have {seen_ues}")
-    interval = (reports[-1].t_s - reports[0].t_s) / (len(reports) - 1)
+    interval = median(b.t_s - a.t_s for a, b in pairwise(reports))
 
     def rate(read: Callable[[CellReport], float]) -> float:
         return math.fsum(map(read, reports)) / (len(reports) * period)
@@ -239,26 +179,34 @@ def measure_steps(raw: RawRecording) -> tuple[tuple[StepSample, ...], tuple[str,
         InputError: no change of quota or too few usable lines in the file.
     """
     period = _Meta(raw).number("period_ms", 10.0, 60e3, default=1000.0 * _PERIOD_S) / 1000.0
-    if not raw.changes:
-        raise InputError("missing: no line says when the quota was set", source=raw.source, key="event.set_cpus")
-    times, changes = [s.t_s for s in raw.samples], [t for t, _ in raw.changes]
-    if len(times) < 2:
-        raise InputError(_too_little("cgroup lines", len(times), 2), source=raw.source, key="cgroup")
+    times = [s.t_s for s in raw.samples]
+    changes: list[tuple[float, float]] = []
+    for t_s, cores in raw.changes:
+        seen = bisect_left(times, t_s)  # the next sample must confirm the change
+        if seen < len(times) and times[seen] <= t_s + 2.0 and abs(raw.samples[seen].quota_cores - cores) <= 1e-6:
+            changes.append((t_s, cores))
+    if not changes:
+        raise InputError(
+            "missing: no line that the cgroup lines confirm says when the quota was set",
+            source=raw.source,
+            key="event.set_cpus",
+        )
     steps: list[StepSample] = []
     skipped, before = 0, -math.inf
     for report in raw.reports:
         start = before if report.t_s - before <= 1.5 * period else report.t_s - period
         before = report.t_s
-        change = bisect_left(changes, report.t_s) - 1
-        if change < 0:
+        before_change = [c for c in changes if c[0] < report.t_s]
+        if not before_change:
             continue
+        changed_s, quota = before_change[-1]
         first, final = _nearest(times, max(start, times[0])), _nearest(times, report.t_s)
         use = _cpu_use(raw.samples[first : final + 1])
         if abs(times[final] - report.t_s) > 0.5 * period or use.span_s < 0.5 * period or use.periods <= 0.0:
             skipped += 1
             continue
         values = (
-            report.t_s - changes[0], raw.changes[change][1], report.t_s - changes[change], report.dl_mbps,
+            report.t_s - changes[0][0], quota, report.t_s - changed_s, report.dl_mbps,
             report.ul_mbps, use.usage_s / use.span_s, use.throttled_share_of_periods,
         )  # fmt: skip
         names = ("t_s", "quota_cores", "since_change_s", "dl_mbps", "ul_mbps", "cpu_cores", "throttled_periods")
@@ -266,8 +214,14 @@ def measure_steps(raw: RawRecording) -> tuple[tuple[StepSample, ...], tuple[str,
         steps.append(StepSample(**{n: rounded(round(v, 6)) for n, v in zip(names, values, strict=True)}))
     if len(steps) < _LEAST_REPORTS:
         raise InputError(_too_little("cells messages", len(steps), _LEAST_REPORTS), source=raw.source, key="msg.cells")
-    notes = (f"{skipped} reports without intact CPU counters were skipped",) if skipped else ()
-    return tuple(steps), (*raw.notes, *notes)
+    notes = list(raw.notes)
+    if skipped:
+        notes.append(f"{skipped} reports without intact CPU counters were skipped")
+    if len(changes) < len(raw.changes):
+        notes.append(
+            f"{len(raw.changes) - len(changes)} changes of quota that the cgroup lines do not confirm were skipped"
+        )
+    return tuple(steps), tuple(notes)
 
 
 def _nearest(times: Sequence[float], t: float) -> int:
@@ -308,28 +262,18 @@ class _Meta:
         if value is None:
             raise InputError(
                 f"must be a number in {low:g} to {high:g}", source=self._source, key=f"meta.{key}",
-                value=_shown(self._meta[key]),
+                value=short(self._meta[key]),
             )  # fmt: skip
         return value
 
-    def whole(self, key: str, low: int, high: int, *, pattern: str, default: int | None = None) -> int:
+    def whole(self, key: str, low: int, high: int, *, pattern: str, default: int) -> int:
         if key in self._meta:
             value = self.number(key, low, high)
         else:
             found = re.search(pattern, self._source)
-            if found is None and default is None:
-                raise InputError("missing, and the file's name does not say it", source=self._source, key=f"meta.{key}")
-            value = float(found[1][:9]) if found is not None else float(default or 0)
+            value = float(found[1][:9]) if found is not None else float(default)
         if value != int(value) or not low <= value <= high:
             raise InputError(
                 f"must be a whole number in {low} to {high}", source=self._source, key=f"meta.{key}", value=value
             )
         return int(value)
-
-
-def _shown(value: object) -> object:
-    try:
-        text = " ".join(str(value).split())
-    except ValueError:  # an integer of too many digits to print
-        text = "a very large integer"
-    return value if len(text) <= 40 and type(value) in (int, float, bool) else text[:40]

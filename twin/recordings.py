@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from col.errors import InputError
-from twin.recording_lines import read_recording, to_number
-from twin.recording_means import Setting, StepSample, measure_setting, measure_steps
+from twin.recording_lines import short
+from twin.recording_means import measure_setting, measure_steps
+from twin.recording_messages import read_recording
+from twin.recording_rows import Setting, StepSample, read_rows, write_rows
 
 __all__ = ["About", "Recordings", "Setting", "StepSample", "load_recordings", "packaged_recordings"]
 
@@ -62,13 +64,8 @@ class Recordings:
         return "sha256:" + hashlib.sha256(self._measured().encode()).hexdigest()
 
     def _measured(self) -> str:
-        """Return settings and steps as JSON text, one row a line; the same values give the same text everywhere."""
-        tables = []
-        for name, kind, rows in (("settings", Setting, self.settings), ("steps", StepSample, self.steps)):
-            names = [f.name for f in fields(kind)]
-            lines = [json.dumps([getattr(row, n) for n in names]) for row in rows]
-            tables.append(f' "{name}": {{"columns": {json.dumps(names)}, "rows": [\n  ' + ",\n  ".join(lines) + "\n ]}")
-        return ",\n".join(tables)
+        """Return settings and steps as JSON text."""
+        return f' "settings": {write_rows(Setting, self.settings)},\n "steps": {write_rows(StepSample, self.steps)}'
 
     def to_json(self) -> str:
         """Return the recordings as a JSON document that `from_json` reads back without a difference."""
@@ -90,22 +87,19 @@ class Recordings:
         """
         document = _parse(text, source)
         if document.get("format") != _FORMAT:
-            raise InputError(f"must be {_FORMAT!r}", source=source, key="format", value=_short(document.get("format")))
+            raise InputError(f"must be {_FORMAT!r}", source=source, key="format", value=short(document.get("format")))
         notes = document.get("notes")
-        if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes) or len(notes) > _MOST_NOTES + 1:
-            raise InputError("must be a list of texts", source=source, key="notes")
+        if not isinstance(notes, list) or not all(map(_is_line, notes)) or len(notes) > _MOST_NOTES:
+            raise InputError("must be a list of lines of text", source=source, key="notes")
         recordings = cls(
-            settings=tuple(_read_rows(Setting, document.get("settings"), source, "settings")),
-            steps=tuple(_read_rows(StepSample, document.get("steps"), source, "steps")),
+            settings=tuple(read_rows(Setting, document.get("settings"), source, "settings")),
+            steps=tuple(read_rows(StepSample, document.get("steps"), source, "steps")),
             about=_read_about(document.get("about"), source, "about."),
             notes=tuple(notes),
         )
         if document.get("recording_id") != recordings.recording_id:
-            raise InputError(
-                "does not fit the values: make the file again from the raw recordings",
-                source=source,
-                key="recording_id",
-            )
+            again = "does not fit the values: make the file again from the raw recordings"
+            raise InputError(again, source=source, key="recording_id")
         return recordings
 
 
@@ -119,7 +113,7 @@ def load_recordings(path: Path) -> Recordings:
     """Read raw recordings: a folder with `runs/` and `load/`, a folder of files, one file, or a `measured.json`.
 
     Files end in `.jsonl` or `.jsonl.gz`. A folder may hold an `about.json` with the keys of `About`; what it leaves
-    open of radio mode and MCS table is taken from the messages. A file that only holds remote commands is skipped with a note.
+    open of radio mode and MCS table is taken from the messages. A file of remote commands alone is skipped with a note.
 
     Raises:
         InputError: nothing to read, or a file that cannot be used; one line names file and key.
@@ -127,41 +121,44 @@ def load_recordings(path: Path) -> Recordings:
     if path.suffix == ".json" and path.is_file():
         return Recordings.from_json(_read_text(path), source=path.name)
     files, about = _find_files(path)
-    notes: list[str] = []
-    settings: list[Setting] = []
-    steps: list[StepSample] = []
-    step_source = ""
-    modulations: set[str] = set()
-    for file in files:
-        raw = read_recording(file)
-        if raw.has_commands and "t_quota" not in raw.meta:
-            notes.append(f"{raw.source}: skipped, it records remote commands and no setting")
-            continue
-        if "quotas" in raw.meta and "t_quota" not in raw.meta:
-            if step_source:
-                raise InputError(f"a second run of quota steps beside {step_source}: one is read", source=raw.source)
-            course, said = measure_steps(raw)
-            steps, step_source = list(course), raw.source
-        else:
-            setting, said = measure_setting(raw)
-            settings.append(setting)
-        modulations |= raw.modulations
-        notes += [f"{raw.source}: {note}" for note in said]
+    settings, steps, modulations, notes = _measure(files)
     if not settings and not steps:
         raise InputError("no recorded setting in it (only remote commands)", source=path.name or str(path))
-    settings.sort(key=lambda s: s.source)
-    if len(notes) > _MOST_NOTES:
-        notes[_MOST_NOTES:] = [f"{len(notes) - _MOST_NOTES} more notes left out"]
-    shown_mode, shown_table = _radio_mode(settings), _mcs_table(modulations)
-    if about is None:
-        about = About(radio_mode=shown_mode, mcs_table=shown_table)
-    for key, shown in (("radio_mode", shown_mode), ("mcs_table", shown_table)):
-        said_value = getattr(about, key)
-        if said_value == "unknown":
+    about = about or About()
+    for key, shown in (("radio_mode", _radio_mode(settings)), ("mcs_table", _mcs_table(modulations))):
+        stated = getattr(about, key)
+        if stated == "unknown":
             about = replace(about, **{key: shown})
-        elif shown not in ("unknown", said_value):
-            notes.append(f"{_ABOUT_FILE}: {key} = {said_value!r}, but the messages look like {shown!r}")
-    return Recordings(settings=tuple(settings), steps=tuple(steps), about=about, notes=tuple(notes))
+        elif shown not in ("unknown", stated):
+            notes.append(f"{_ABOUT_FILE}: {key} = {stated!r}, but the messages look like {shown!r}")
+    if len(notes) > _MOST_NOTES:
+        notes[_MOST_NOTES - 1 :] = [f"{len(notes) - _MOST_NOTES + 1} more notes left out"]
+    return Recordings(settings=tuple(settings), steps=steps, about=about, notes=tuple(notes))
+
+
+def _measure(files: Iterable[Path]) -> tuple[list[Setting], tuple[StepSample, ...], set[str], list[str]]:
+    """Return settings by name, the steps, the modulations seen and the notes of some files."""
+    settings: dict[Setting, Setting] = {}
+    steps: tuple[StepSample, ...] = ()
+    modulations: set[str] = set()
+    notes: list[str] = []
+    for file in files:
+        raw = read_recording(file)
+        said: tuple[str, ...] = ()
+        if "t_quota" in raw.meta or not (raw.has_commands or "quotas" in raw.meta):
+            setting, said = measure_setting(raw)
+            twin = settings.setdefault(replace(setting, source="-"), setting)
+            if twin is not setting:
+                said = (f"skipped, it is the same run as {twin.source}",)
+        elif "quotas" not in raw.meta:
+            said = ("skipped, it records remote commands and no setting",)
+        elif steps:
+            said = ("skipped, one run of quota steps is read and there was one before",)
+        else:
+            steps, said = measure_steps(raw)
+        modulations |= raw.modulations
+        notes += [f"{raw.source}: {note}" for note in said]
+    return sorted(settings.values(), key=lambda s: s.source), steps, modulations, notes
 
 
 def _find_files(path: Path) -> tuple[list[Path], About | None]:
@@ -227,6 +224,10 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     return document
 
 
+def _is_line(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _MOST_TEXT and value.isprintable()
+
+
 def _read_about(values: object, source: str, prefix: str) -> About:
     known = {f.name for f in fields(About)}
     if not isinstance(values, Mapping):
@@ -235,47 +236,10 @@ def _read_about(values: object, source: str, prefix: str) -> About:
         where = prefix + str(key)[:40]
         if key not in known:
             raise InputError(f"unknown key: known are {', '.join(sorted(known))}", source=source, key=where)
-        if not isinstance(value, str) or not 0 < len(value) <= _MOST_TEXT or not value.isprintable():
+        if not _is_line(value):
             raise InputError(f"must be one line of text of at most {_MOST_TEXT} characters", source=source, key=where)
     about = About(**values)
     if about.radio_mode not in _RADIO_MODES:
         allowed = f"must be one of {', '.join(_RADIO_MODES)}"
         raise InputError(allowed, source=source, key=prefix + "radio_mode", value=about.radio_mode)
     return about
-
-
-def _short(value: object) -> str:
-    try:
-        return " ".join(str(value).split())[:40]
-    except ValueError:  # an integer of too many digits to print
-        return "a very large integer"
-
-
-def _read_rows(kind: type[Any], table: object, source: str, key: str) -> list[Any]:
-    names = [f.name for f in fields(kind)]
-    if not isinstance(table, dict) or table.get("columns") != names or not isinstance(table.get("rows"), list):
-        raise InputError(f"must be a table with the columns {', '.join(names)}", source=source, key=key)
-    hints = get_type_hints(kind)
-    return [_read_row(kind, hints, names, row, source, f"{key}.rows[{i}]") for i, row in enumerate(table["rows"])]
-
-
-def _read_row(
-    kind: type[Any], hints: Mapping[str, type], names: Sequence[str], row: object, source: str, key: str
-) -> Any:
-    if not isinstance(row, list) or len(row) != len(names):
-        raise InputError(f"must be a list of {len(names)} values", source=source, key=key)
-    values: dict[str, object] = {}
-    for name, value in zip(names, row, strict=True):
-        if hints[name] is str:
-            good = isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable()
-            values[name] = value
-        elif hints[name] is int:
-            good = type(value) is int and 0 <= value <= 10**9
-            values[name] = value
-        else:
-            number = to_number(value, 0.0, 1e12)
-            good, values[name] = number is not None or (value is None and hints[name] is not float), number
-        if not good:
-            wanted = {str: "a text", int: "a whole number of at least 0"}.get(hints[name], "a number of at least 0")
-            raise InputError(f"{name} must be {wanted}", source=source, key=key, value=_short(value))
-    return kind(**values)
