@@ -1,8 +1,8 @@
 """Who sets the CPU limits while nobody intervenes: a lagged autoscaler.
 
-It follows the load that it saw in the window before, as every autoscaler must.  Load is autocorrelated, so the windows with
-little CPU are the windows with little load: that is the confounding that a naive reading of passive data falls for.  It is
-too slow for a rising load, so some passive windows violate the requirement.  In trials it is suspended.
+It follows the load that it saw in the window before, as every autoscaler must.  Load is autocorrelated, so the windows
+with little CPU are the windows with little load: that is the confounding that a naive reading of passive data falls
+for.  It is too slow for a rising load, so some passive windows violate the requirement.  In trials it is suspended.
 """
 
 from __future__ import annotations

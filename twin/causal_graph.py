@@ -1,8 +1,8 @@
 """The causal graph of the twin, generated from its topology.
 
 One template per cell, CU and host; the DU-to-CU map and the hosts decide how the templates join.  Every arrow states a
-mechanism of the twin, and what is absent is a claim that tests check by intervening: a DU's limit moves no other cell, a
-CU's limit does not move what the DU stage could carry.
+mechanism of the twin, and what is absent is a claim that tests check by intervening: a DU's limit moves no other cell,
+a CU's limit does not move what the DU stage could carry.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Edge = tuple[str, str]
 def causal_graph(topology: Topology) -> CausalGraph:
     """Return the graph: edges within a window, lagged edges, and the autoscaler's lagged edges into the controls.
 
-    Latent: `run_*` the random effect of a process run, `wd_*` CPU demand, `ps_*` throttle state, `drift_*` of the power.
-    Loads are exogenous and measured.
+    Latent: `run_*` the random effect of a process run, `wd_*` CPU demand, `ps_*` throttle state, `drift_*` of the
+    power. Loads are exogenous and measured.
     """
     kinds: dict[str, NodeKind] = {name: NodeKind.CONTROL for name in topology.control_names}
     for metric in topology.metrics():

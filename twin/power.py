@@ -1,8 +1,8 @@
 """Power of a host from its busy cores, and the batch neighbour that soaks up released quota. Uncalibrated priors.
 
 Scope is the package of the host, idle power included: what a RAPL package counter reports, the same figure for every
-container on it.  The shape is Fan, Weber and Barroso, ISCA 2007: P = P_idle + (P_busy - P_idle)(2u - u^r), u the busy share
-of all cores.  A CPU limit moves power only through CPU use.
+container on it.  The shape is Fan, Weber and Barroso, ISCA 2007: P = P_idle + (P_busy - P_idle)(2u - u^r), u the busy
+share of all cores.  A CPU limit moves power only through CPU use.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PowerParameters:
     def mean_w(self, busy_cores: float, cores: float) -> float:
         """Return the expected power at `busy_cores` of `cores`; use above the host's cores counts as all of them."""
         share = min(1.0, max(0.0, busy_cores / cores))
-        return self.idle_w + (self.busy_w - self.idle_w) * (2.0 * share - share**self.exponent)
+        return self.idle_w + (self.busy_w - self.idle_w) * (2.0 * share - math.pow(share, self.exponent))
 
 
 class HostPower:
@@ -70,8 +70,8 @@ class HostPower:
 class NeighbourParameters:
     """A batch workload on each host that may use the part of a shared pool that the RAN's limits leave free.
 
-    `pool_cores` is the pool of a host; what it has left is pool minus the sum of the limits of the RAN's containers there.
-    The neighbour keeps `activity_mean` of it busy, give or take `activity_sd` per window.
+    `pool_cores` is the pool of a host; what it has left is pool minus the sum of the limits of the RAN's containers
+    there. The neighbour keeps `activity_mean` of it busy, give or take `activity_sd` per window.
     """
 
     pool_cores: float = field(metadata=limits(above=0))

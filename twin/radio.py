@@ -1,7 +1,9 @@
-"""Link adaptation and transport block sizes at a given SNR: 3GPP TS 38.214 tables 5.1.3.1-1/-2, 5.1.3.2-1 and 5.2.2.1-2/-3.
+"""Link adaptation and transport block sizes at a given SNR, from the tables of 3GPP TS 38.214.
 
-The recordings that the twin is calibrated on carry no radio errors (the radio always acknowledges), so SNR only chooses the
-MCS here; lost blocks come from late slots, in the data plane.
+They are 5.1.3.1-1 and -2 (MCS), 5.2.2.1-2 and -3 (CQI) and 5.1.3.2-1 (block sizes).
+
+The recordings that the twin is calibrated on carry no radio errors (the radio always acknowledges), so SNR only
+chooses the MCS here; lost blocks come from late slots, in the data plane.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ _CQI = {
         (2, (78, 193, 449)), (4, (378, 490, 616)), (6, (466, 567, 666, 772, 873)), (8, (711, 797, 885, 948))
     ),
 }
-# SINR at 10 % block error in AWGN [dB], from published link-level curves near 25 PRB; they set which MCS an SNR supports.
+# SINR at 10 % block error in AWGN [dB], near 25 PRB, from the link-level curves of ns-3 5G-LENA.
 _SNR_DB = {
     McsTable.QAM64: (
         *(-1.0, -0.5, 0.3, 1.3, 2.0, 2.8, 3.4, 4.2, 4.8, 5.6, 6.2, 6.9, 7.8, 8.5, 9.3, 10.4, 11.0),
@@ -77,7 +79,7 @@ _SNR_DB = {
         *(20.8, 21.7, 22.6, 23.6, 24.6, 25.5, 26.5, 27.1),
     ),
 }
-_TBS = (
+_TBS: tuple[int, ...] = (
     *range(24, 193, 8),
     *range(208, 385, 16),
     *range(408, 577, 24),
@@ -133,14 +135,14 @@ def mcs_at_snr(snr_db: float, table: McsTable, *, cap: int | None = None) -> int
 
 
 def tbs_bits(re_per_prb: int, n_prb: int, mcs: int, table: McsTable, *, layers: int = 1) -> int:
-    """Return the transport block size [bit] of `n_prb` PRBs with `re_per_prb` resource elements each (TS 38.214 5.1.3.2)."""
+    """Return the block size [bit] of `n_prb` PRBs with `re_per_prb` resource elements each (TS 38.214 5.1.3.2)."""
     order, rate = modulation(mcs, table)
     information = min(_RE_PER_PRB_CAP, re_per_prb) * n_prb * rate * order * layers
     if information <= 3824:
-        step = 2 ** max(3, math.floor(math.log2(information)) - 6)
+        step = 1 << max(3, math.floor(math.log2(information)) - 6)
         quantised = max(24, step * math.floor(information / step))
         return next(size for size in _TBS if size >= quantised)
-    step = 2 ** (math.floor(math.log2(information - 24)) - 5)
+    step = 1 << (math.floor(math.log2(information - 24)) - 5)
     quantised = max(3840, step * math.floor((information - 24) / step + 0.5))
     if rate <= 0.25:
         blocks = math.ceil((quantised + 24) / 3816)
@@ -152,5 +154,5 @@ def tbs_bits(re_per_prb: int, n_prb: int, mcs: int, table: McsTable, *, layers: 
 
 
 def bits_per_prb(snr_db: float, table: McsTable, *, n_prb: int, re_per_prb: int, mcs_cap: int | None = None) -> float:
-    """Return the bits that one PRB carries in one slot at `snr_db`: the block over the whole carrier, divided evenly."""
+    """Return the bits that a PRB carries in a slot at `snr_db`: the block over the whole carrier, divided evenly."""
     return tbs_bits(re_per_prb, n_prb, mcs_at_snr(snr_db, table, cap=mcs_cap), table) / n_prb

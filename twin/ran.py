@@ -1,8 +1,9 @@
 """One run of the RAN: SimPy is the control plane, the compiled data plane moves all cells between its events.
 
-A run is a fresh process of every gNB.  Processes of the control plane: load changes, interventions, the autoscaler, the
-monitor that closes windows, and frames.  Whoever is about to look at the data plane or to change it first brings it up to
-now (`_catch_up`), so frames are cut exactly where something intervenes and their length is free: a few events a window.
+A run is a fresh process of every gNB.  Processes of the control plane: load changes, interventions, the autoscaler,
+the monitor that closes windows, and frames.  Whoever is about to look at the data plane or to change it first brings
+it up to now (`_catch_up`), so frames are cut exactly where something intervenes and their length is free: a few events
+a window.
 
 Time is counted in slots of 1 ms, as integers.
 """
@@ -37,9 +38,9 @@ DATA_PLANE_STREAMS = ("slot", "slow_du", "slow_cu", "phase")
 class RunPlan:
     """What happens in a run; times in slots since its start.
 
-    `base` is the configuration that the processes start with and `interventions` are (slot, values) in order; window k goes
-    from `first_window` + k windows to the next. `autoscaled` lets the autoscaler set the limits at each window's start, and
-    `passive_load` moves the load there; otherwise it is the operating load.
+    `base` is the configuration that the processes start with and `interventions` are (slot, values) in order; window k
+    goes from `first_window` + k windows to the next. `autoscaled` lets the autoscaler set the limits at each window's
+    start, and `passive_load` moves the load there; otherwise it is the operating load.
     """
 
     base: Mapping[str, float]
@@ -52,7 +53,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """The windows of one run, in order: start and end since the run's start, controls in force and metrics, shapes (n,)."""
+    """The windows of one run in order: times since the run's start, controls in force and metrics, shapes (n,)."""
 
     run: int
     start_s: FloatArray
@@ -192,7 +193,7 @@ class _Run:
 
     def _read(self) -> dict[str, float]:
         self._catch_up()
-        return window_metrics(self._plane.take_counters().columns, self._topology)
+        return window_metrics(self._plane.take_counters().columns, self._topology, 8.0 * self._scenario.payload_bytes)
 
     def _close_window(self, metrics: Mapping[str, float]) -> None:
         closed, self._window_closed = self._window_closed, self._env.event()

@@ -1,6 +1,7 @@
 """Scenarios: everything that a rehearsal needs to know, read strictly from TOML and frozen.
 
-Bad input gets one line with file, key, value and what would be right (`InputError`); nothing else is ever raised for it.
+Bad input gets one line with file, key, value and what would be right (`InputError`); nothing else is ever raised for
+it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from twin.calibrated import calibrated_du, calibration_note
 from twin.causal_graph import causal_graph, derivations
 from twin.parameters import CellParameters, CuCompute, DuCompute, LinkParameters
 from twin.power import NeighbourParameters, PowerParameters
-from twin.radio import McsTable, mcs_at_snr, tbs_bits
+from twin.radio import McsTable, bits_per_prb, tbs_bits
 from twin.scenario_parts import (
     ControlRange,
     Mac,
@@ -83,7 +84,8 @@ class Scenario:
     @property
     def du(self) -> DuCompute:
         """The DU's compute cost: the calibration's values, and what the scenario sets otherwise."""
-        return replace(calibrated_du(self.calibration), **self.du_overrides)
+        overrides: dict[str, Any] = dict(self.du_overrides)
+        return replace(calibrated_du(self.calibration), **overrides)
 
     @property
     def controls(self) -> tuple[Control, ...]:
@@ -205,8 +207,8 @@ def _bits_per_prb(way: str, snr_db: float, mcs_table: McsTable) -> int:
     cell = CellParameters()
     measured = {"dl": cell.bits_per_prb_dl, "ul": cell.bits_per_prb_ul}[way]
     prb, elements = cell.n_prb, _RE_PER_PRB[way]
-    here = tbs_bits(elements, prb, mcs_at_snr(snr_db, mcs_table), mcs_table)
-    return max(1, round(measured * here / tbs_bits(elements, prb, _REFERENCE_MCS, McsTable.QAM256)))
+    here = bits_per_prb(snr_db, mcs_table, n_prb=prb, re_per_prb=elements)
+    return max(1, round(measured * here * prb / tbs_bits(elements, prb, _REFERENCE_MCS, McsTable.QAM256)))
 
 
 def scenario_names() -> tuple[str, ...]:

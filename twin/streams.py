@@ -1,8 +1,8 @@
 """Named random streams: every chance mechanism draws from its own generator, so adding one shifts no other.
 
-A stream is addressed by (name, run, cell).  The address alone fixes the numbers; nothing is drawn from a parent generator,
-so neither the order of creation nor the number of workers can change them.  This is what makes counterfactuals exact: two
-runs with the same seed and run number share every draw, whatever the controls are.
+A stream is addressed by (name, run, cell).  The address alone fixes the numbers; nothing is drawn from a parent
+generator, so neither the order of creation nor the number of workers can change them.  This is what makes
+counterfactuals exact: two runs with the same seed and run number share every draw, whatever the controls are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Offered load: what each DU is asked to carry, per direction, one value a window [Mbit/s at the sender].
 
-Packets inside a window are a constant bit rate (iperf3 over UDP); the data plane spaces them.  The load law only says how
-the rate moves from window to window.
+Packets inside a window are a constant bit rate (iperf3 over UDP); the data plane spaces them.  The load law only says
+how the rate moves from window to window.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class OperatingLoad:
 def passive_path(law: PassiveLoad, steps: int, step_s: float, streams: Streams, cells: int) -> NDArray[np.float64]:
     """Return one path of the passive load, shape (steps, cells, 2), independent per DU and direction.
 
-    A stationary Gaussian AR(1) goes through its own distribution function: the marginal is exactly uniform at every step,
-    which a clipped or reflected walk would only be in the limit.
+    A stationary Gaussian AR(1) goes through its own distribution function: the marginal is exactly uniform at every
+    step, which a clipped or reflected walk would only be in the limit.
     """
     keep = math.exp(-step_s / law.correlation_s)
     fresh = math.sqrt(1.0 - keep * keep)

@@ -1,12 +1,11 @@
 """The twin as a plant: passive runs for `observe`, a fresh run for every trial.
 
-It advances only in these two.  What it answers follows from scenario, seed and the order of runs alone: not from how many
-windows are asked for at a time, nor from the number of workers.
+It advances only in these two.  What it answers follows from scenario, seed and the order of runs alone: not from how
+many windows are asked for at a time, nor from the number of workers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,9 +21,9 @@ __all__ = ["Twin"]
 class Twin:
     """A plant that simulates a scenario.
 
-    A run is a fresh process of every gNB with a random effect of its own; runs are numbered from `first_run` in the order in
-    which they are begun, so that Twin(scenario, seed, first_run=k) goes on where another one stood before its run k.
-    Passive windows come from runs of `passive.run_windows` windows; each trial is a run.
+    A run is a fresh process of every gNB with a random effect of its own; runs are numbered from `first_run` in the
+    order in which they are begun, so that Twin(scenario, seed, first_run=k) goes on where another one stood before its
+    run k. Passive windows come from runs of `passive.run_windows` windows; each trial is a run.
     """
 
     def __init__(self, scenario: Scenario, seed: int, *, workers: int = 1, first_run: int = 0) -> None:
@@ -34,7 +33,7 @@ class Twin:
             InputError: seed, workers or first_run out of range.
         """
         for key, value, least in (("seed", seed, 0), ("workers", workers, 1), ("first_run", first_run, 0)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if not _is_count(value, least):
                 raise InputError(f"must be a whole number of at least {least}", key=key, value=value)
         self._scenario, self._seed, self._workers = scenario, seed, workers
         self._description = scenario.description()
@@ -109,16 +108,16 @@ class Twin:
             return list(pool.map(lambda run: simulate(self._scenario, plan, seed=self._seed, run=run), runs))
 
     def _hand_out(self, table: Windows) -> Windows:
-        """Number the windows and place them on the plant's own clock, warm-up and settling time between runs included."""
+        """Give windows their numbers and place them on the plant's own clock, with warm-up and settling between runs."""
         n = len(table)
         offset = self._clock_s
         if n and table.sequence[0] == 0:
             offset += float(table.start_s[0])
-        starts = offset + self._scenario.window.length_s * np.arange(n)
+        starts = np.asarray(offset + self._scenario.window.length_s * np.arange(n), dtype=np.float64)
         out = Windows(
             sequence=self._sequence + np.arange(n, dtype=np.int64),
             start_s=starts,
-            end_s=starts + self._scenario.window.length_s,
+            end_s=np.asarray(starts + self._scenario.window.length_s, dtype=np.float64),
             run=table.run,
             controls=table.controls,
             metrics=table.metrics,
@@ -136,19 +135,22 @@ class Twin:
 
     @staticmethod
     def _check_count(n: int, *, least: int) -> None:
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < least:
+        if not _is_count(n, least):
             raise InputError(f"must be a whole number of at least {least}", key="n", value=n)
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
 def _table(record: RunRecord) -> Windows:
     """Return a run's windows, numbered within the run."""
     n = len(record.start_s)
-    controls: Mapping[str, np.ndarray] = record.controls
     return Windows(
         sequence=np.arange(n, dtype=np.int64),
         start_s=record.start_s,
         end_s=record.end_s,
         run=np.full(n, record.run, dtype=np.int64),
-        controls=controls,
+        controls=record.controls,
         metrics=record.metrics,
     )

@@ -16,21 +16,31 @@ __all__ = ["window_metrics"]
 
 FloatArray = NDArray[np.float64]
 _BITS_PER_KB = 8000.0
+_SATURATED = 0.97
+"""Busy share of the CU's budget above which what is lost is taken as lost there."""
 
 
 def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    quotient = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=quotient, where=whole > 0)
+    return quotient
 
 
-def window_metrics(counters: Mapping[str, FloatArray], topology: Topology, *, slot_ms: float = 1.0) -> dict[str, float]:
+def window_metrics(
+    counters: Mapping[str, FloatArray], topology: Topology, packet_bits: float, *, slot_ms: float = 1.0
+) -> dict[str, float]:
     """Return the metrics of cells and CUs by name, for the time since the counters were last read.
 
+    What a stage could carry (`cap_*`) is what it carried itself over the share in which it was busy: packets that the
+    other stage loses still count, or a starved CU would look like a starved DU and the other way round.
     Host metrics are not among them: power needs a meter that remembers its drift.
     """
     elapsed_ms = counters["slots"] * slot_ms
     # bits / ms = kbit/s
     thp_dl = counters["delivered_bits_dl"] / elapsed_ms / 1000.0
     thp_ul = counters["delivered_bits_ul"] / elapsed_ms / 1000.0
+    cu_drops = _dropped_by_cu(counters)
+    du_ul = thp_ul + packet_bits * cu_drops["ul"] / elapsed_ms / 1000.0
     busy_dl = _ratio(counters["prb_used_dl"], counters["prb_available_dl"])
     busy_ul = _ratio(counters["prb_used_ul"], counters["prb_available_ul"])
     cells: dict[str, FloatArray] = {
@@ -46,7 +56,7 @@ def window_metrics(counters: Mapping[str, FloatArray], topology: Topology, *, sl
         "bs_dl": counters["backlog_bits_dl"] / _BITS_PER_KB,
         "bsr": counters["backlog_bits_ul"] / _BITS_PER_KB,
         "cap_du_dl": _carried(thp_dl, busy_dl),
-        "cap_du_ul": _carried(thp_ul, busy_ul),
+        "cap_du_ul": _carried(du_ul, busy_ul),
         "thp_dl": thp_dl,
         "thp_ul": thp_ul,
         "dly_dl": _ratio(counters["delay_sum_ms_dl"], counters["packets_dl"]),
@@ -58,7 +68,18 @@ def window_metrics(counters: Mapping[str, FloatArray], topology: Topology, *, sl
         for stem, values in cells.items()
         for row, gnb in enumerate(topology.gnbs)
     }
-    return metrics | _cu_metrics(counters, topology, elapsed_ms, thp_dl + thp_ul)
+    into_cu_dl = (counters["offered_bits_dl"] - packet_bits * cu_drops["dl"]) / elapsed_ms / 1000.0
+    return metrics | _cu_metrics(counters, topology, elapsed_ms, into_cu_dl + thp_ul)
+
+
+def _dropped_by_cu(counters: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return the packets that the CU dropped, by direction, shapes (g,).
+
+    The counters do not say who dropped a packet.  The CU drops only what would wait longer than its buffer allows, so
+    only while it has no CPU time to spare; whatever is lost otherwise is lost at the queues of the DU.
+    """
+    saturated = counters["cu_packet_ms"] > _SATURATED * counters["cu_budget_ms"]
+    return {way: np.where(saturated, counters[f"dropped_packets_{way}"], 0.0) for way in ("dl", "ul")}
 
 
 def _carried(rate_mbps: FloatArray, share: FloatArray) -> FloatArray:
