@@ -7,7 +7,7 @@ a CU's limit does not move what the DU stage could carry.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from col.expression import Expression
 from col.graph import CausalGraph, NodeKind
@@ -19,8 +19,10 @@ __all__ = ["causal_graph", "derivations"]
 Edge = tuple[str, str]
 
 
-def causal_graph(topology: Topology) -> CausalGraph:
+def causal_graph(topology: Topology, assumed: Sequence[Edge] = ()) -> CausalGraph:
     """Return the graph: edges within a window, lagged edges, and the autoscaler's lagged edges into the controls.
+
+    `assumed` are arrows within a window that somebody wants to allow for besides those of the mechanisms.
 
     Latent: `run_*` the random effect of a process run, `wd_*` CPU demand, `ps_*` throttle state, `drift_*` of the
     power. Loads are exogenous and measured.
@@ -36,6 +38,7 @@ def causal_graph(topology: Topology) -> CausalGraph:
     for edge in (*edges, *lagged):
         for name in edge:
             kinds.setdefault(name, NodeKind.LATENT)
+    edges += assumed
     regime = [(load, control) for control, loads in topology.followed_loads().items() for load in loads]
     return CausalGraph(nodes=kinds, edges=tuple(edges), lagged=tuple(lagged), regime=tuple(regime))
 

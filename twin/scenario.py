@@ -79,6 +79,7 @@ class Scenario:
     du_overrides: Mapping[str, float]
     power: PowerParameters
     neighbour: NeighbourParameters | None
+    assumed_arrows: tuple[tuple[str, str], ...] = ()
     source: str = ""
 
     @property
@@ -122,7 +123,7 @@ class Scenario:
 
     def graph(self) -> CausalGraph:
         """Return the causal graph."""
-        return causal_graph(self.topology)
+        return causal_graph(self.topology, self.assumed_arrows)
 
     def problem(self) -> Problem:
         """Return what the learner has to learn."""
@@ -190,6 +191,8 @@ class Scenario:
             document["cost"]["budget"] = self.cost.budget
         if self.neighbour is not None:
             document["neighbour"] = table(self.neighbour)
+        if self.assumed_arrows:
+            document["graph"] = {"assumed_arrows": [list(arrow) for arrow in self.assumed_arrows]}
         return document
 
     def to_toml(self) -> str:
@@ -280,6 +283,7 @@ def parse_scenario(data: bytes, source: str) -> Scenario:
         du_overrides=read_du_overrides(compute.section("du", optional=True), calibrated),
         power=read_numbers(PowerParameters, document.section("power")),
         neighbour=read_numbers(NeighbourParameters, document.section("neighbour")) if topology.neighbour else None,
+        assumed_arrows=_read_arrows(document.section("graph", optional=True), topology),
         source=source,
     )
     for section in (controls, load, rules, traffic, compute, document):
@@ -296,6 +300,17 @@ def _read_specification(section: Section, topology: Topology) -> tuple[Specifica
     delta = section.number("delta", lower=0.001, upper=0.5)
     section.close()
     return formula, alpha, delta
+
+
+def _read_arrows(section: Section, topology: Topology) -> tuple[tuple[str, str], ...]:
+    """Return arrows that the scenario adds to the graph; a cycle or an unknown name is an InputError."""
+    arrows = section.pairs("assumed_arrows")
+    section.close()
+    try:
+        causal_graph(topology, arrows)
+    except InputError as error:
+        raise section.fail("assumed_arrows", str(error).removeprefix("graph: ")) from error
+    return arrows
 
 
 def _read_cost(section: Section, topology: Topology) -> Cost:

@@ -161,6 +161,16 @@ class Section:
             raise self.fail(name, "the first number must be below the second", value)
         return low, high
 
+    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return a list of pairs of names, empty where the key is missing."""
+        value = self._value(name, [])
+        good = isinstance(value, list) and all(
+            isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, str) for end in pair) for pair in value
+        )
+        if not good:
+            raise self.fail(name, "must be a list of pairs of names, [[from, to], ...]", value)
+        return tuple((tail, head) for tail, head in value)
+
     def close(self) -> None:
         """Raise InputError if the table holds a key that nobody asked for, with the nearest known one."""
         for key in self._values:
@@ -245,4 +255,4 @@ def _toml_value(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    return repr(value)
+    return str(value).lower() if isinstance(value, bool) else repr(value)

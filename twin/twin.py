@@ -108,7 +108,7 @@ class Twin:
             return list(pool.map(lambda run: simulate(self._scenario, plan, seed=self._seed, run=run), runs))
 
     def _hand_out(self, table: Windows) -> Windows:
-        """Give windows their numbers and place them on the plant's own clock, with warm-up and settling between runs."""
+        """Give windows their numbers and their place on the plant's clock, warm-up and settling included."""
         n = len(table)
         offset = self._clock_s
         if n and table.sequence[0] == 0:
