@@ -29,8 +29,10 @@ def to_number(value: object, low: float, high: float) -> float | None:
     return number if low <= number <= high else None
 
 
-def short(value: object) -> str:
+def short(value: object) -> object:
     """Return a value as it may stand in an error: one line, not long."""
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**15):
+        return value
     try:
         text = " ".join(str(value).split())
     except ValueError:  # an integer of too many digits to print

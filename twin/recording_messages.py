@@ -228,7 +228,8 @@ def _report(t_s: float, cells: object) -> CellReport | None:
             index = to_number(ue.get("dl_mcs"), 0.0, 31.0)
             if index is None:
                 return None
-            mcs += [index] if to_number(ue["dl_nof_ok"], 1.0, _MOST_COUNT) else []  # 0 also stands for "not seen"
+            if ue["dl_nof_ok"] + ue["dl_nof_nok"] > 0:  # an index of 0 also stands for "nothing sent"
+                mcs.append(index)
         n_ue += len(ues)
     return CellReport(
         t_s=t_s, dl_mbps=ue_sums["dl_brate"] / 1e6, ul_mbps=ue_sums["ul_brate"] / 1e6, dl_ok=ue_sums["dl_nof_ok"],
