@@ -1,22 +1,37 @@
-"""Calibrations that come with the package: the compute cost of a DU as fitted to a real gNB, by name."""
+"""Calibrations that come with the package, by name: the compute cost of a DU and the link rates of a real gNB."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from col.errors import InputError
-from twin.parameters import DuCompute
+from twin.parameters import CellParameters, DuCompute
+from twin.radio import McsTable
 
-__all__ = ["PRIOR", "calibrated_du", "calibration_names", "calibration_note"]
+__all__ = ["PRIOR", "Calibrated", "calibrated", "calibration_names"]
 
 PRIOR = "prior"
-"""Name that stands for no calibration: the defaults of `DuCompute`."""
+"""Name that stands for no calibration: the defaults of `DuCompute` and `CellParameters`."""
 _FOLDER = "data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated:
+    """What a scenario takes from a calibration; it binds only where radio mode and MCS table match."""
+
+    calibration_id: str
+    radio_mode: str
+    mcs_table: McsTable
+    du: DuCompute
+    bits_per_prb_dl: int
+    bits_per_prb_ul: int
+    pucch_prb: float
+    note: str
 
 
 def calibration_names() -> tuple[str, ...]:
@@ -26,32 +41,41 @@ def calibration_names() -> tuple[str, ...]:
 
 
 @cache
-def _document(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(
-        resources.files("twin").joinpath(_FOLDER).joinpath(f"{name}.json").read_bytes()
+def _read(name: str) -> Calibrated:
+    content: dict[str, Any] = json.loads(resources.files("twin").joinpath(f"{_FOLDER}/{name}.json").read_bytes())
+    du, cell = content["du"], content["cell"]
+    return Calibrated(
+        calibration_id=str(content["calibration_id"]),
+        radio_mode=str(content["radio_mode"]),
+        mcs_table=McsTable(content["mcs_table"]),
+        du=DuCompute(**{f.name: du[f.name] for f in fields(DuCompute) if f.name in du}),
+        bits_per_prb_dl=int(cell["bits_per_prb_dl"]),
+        bits_per_prb_ul=int(cell["bits_per_prb_ul"]),
+        pucch_prb=float(cell["pucch_prb"]),
+        note=f"calibrated: DU compute cost as fitted to {content['stack']} ({content['split']}, full buffers), {name}",
     )
-    return content
 
 
-def calibrated_du(name: str, *, source: str = "", key: str = "calibration") -> DuCompute:
-    """Return the DU's compute cost of a calibration.
+def calibrated(name: str, *, source: str = "", key: str = "calibration") -> Calibrated:
+    """Return the calibration of that name.
 
     Raises:
         InputError: there is no such calibration.
     """
     if name == PRIOR:
-        return DuCompute()
+        cell = CellParameters()
+        return Calibrated(
+            calibration_id=PRIOR,
+            radio_mode="rt",
+            mcs_table=McsTable.QAM256,
+            du=cell.du,
+            bits_per_prb_dl=cell.bits_per_prb_dl,
+            bits_per_prb_ul=cell.bits_per_prb_ul,
+            pucch_prb=cell.pucch_prb,
+            note="uncalibrated: the DU's compute cost is a prior",
+        )
     if name not in calibration_names():
         near = difflib.get_close_matches(name, calibration_names(), n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(calibration_names())}"
         raise InputError(f"no such calibration; {hint}", source=source, key=key, value=name[:60])
-    values = _document(name)["du"]
-    return DuCompute(**{f.name: values[f.name] for f in fields(DuCompute) if f.name in values})
-
-
-def calibration_note(name: str, *, perturbed: bool) -> str:
-    """Return one line for people on where the DU's compute cost comes from."""
-    if name == PRIOR:
-        return "uncalibrated: the DU's compute cost is a prior"
-    note = f"calibrated: DU compute cost from {name} (all-in-one gNB, rt mode, full buffers)"
-    return note + ", with values of its own in this scenario" if perturbed else note
+    return _read(name)

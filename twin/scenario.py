@@ -22,11 +22,11 @@ from col.plant import Control, PlantDescription
 from col.problem import Cost, Problem
 from col.specification import Specification
 from twin.autoscaler import ScalingRule
-from twin.calibrated import calibrated_du, calibration_note
+from twin.calibrated import Calibrated, calibrated
 from twin.causal_graph import causal_graph, derivations
 from twin.parameters import CellParameters, CuCompute, DuCompute, LinkParameters
 from twin.power import NeighbourParameters, PowerParameters
-from twin.radio import McsTable, bits_per_prb, tbs_bits
+from twin.radio import bits_per_prb
 from twin.scenario_parts import (
     ControlRange,
     Mac,
@@ -46,9 +46,9 @@ from twin.traffic import OperatingLoad, PassiveLoad
 __all__ = ["Scenario", "load_scenario", "parse_scenario", "scenario_names"]
 
 CONTROL_KINDS = ("cpu_du", "cpu_cu")
-_REFERENCE_MCS = 27
-"""MCS of the 256QAM table at which the bits per PRB of `CellParameters` were measured."""
-_RE_PER_PRB = {"dl": 116, "ul": 132}
+_MEASURED_SNR_DB = 65.0
+"""The recordings carry no radio errors: the highest MCS throughout."""
+_RE_PER_PRB_DL, _RE_PER_PRB_UL = 116, 132
 _FOLDER = "scenarios"
 
 
@@ -83,10 +83,15 @@ class Scenario:
     source: str = ""
 
     @property
+    def calibration_id(self) -> str:
+        """The id of the calibration behind the DU's cost."""
+        return calibrated(self.calibration).calibration_id
+
+    @property
     def du(self) -> DuCompute:
         """The DU's compute cost: the calibration's values, and what the scenario sets otherwise."""
         overrides: dict[str, Any] = dict(self.du_overrides)
-        return replace(calibrated_du(self.calibration), **overrides)
+        return replace(calibrated(self.calibration).du, **overrides)
 
     @property
     def controls(self) -> tuple[Control, ...]:
@@ -103,11 +108,13 @@ class Scenario:
 
     def cells(self) -> tuple[CellParameters, ...]:
         """Return the data plane's parameters of every cell, in the order of the topology."""
+        known = calibrated(self.calibration)
         return tuple(
             CellParameters(
                 n_ue=gnb.ues,
-                bits_per_prb_dl=_bits_per_prb("dl", self.radio.snr_dl_db, self.radio.mcs_table),
-                bits_per_prb_ul=_bits_per_prb("ul", self.radio.snr_ul_db, self.radio.mcs_table),
+                bits_per_prb_dl=_at_snr(known.bits_per_prb_dl, self.radio.snr_dl_db, known, _RE_PER_PRB_DL),
+                bits_per_prb_ul=_at_snr(known.bits_per_prb_ul, self.radio.snr_ul_db, known, _RE_PER_PRB_UL),
+                pucch_prb=known.pucch_prb,
                 packet_bits=8 * self.payload_bytes,
                 grant_policy=self.mac.grant_policy,
                 batch_ms=self.mac.batch_ms,
@@ -144,8 +151,9 @@ class Scenario:
     def notes(self) -> tuple[str, ...]:
         """What is measured and what is assumed, for people."""
         policy = self.mac.grant_policy.value
+        known = calibrated(self.calibration)
         notes = [
-            calibration_note(self.calibration, perturbed=bool(self.du_overrides)),
+            known.note + (f"; set otherwise here: {', '.join(self.du_overrides)}" if self.du_overrides else ""),
             f"prediction, not measured: how constant-bit-rate flows meet the DU's knee (grant policy {policy})",
             "uncalibrated: CU cost, links and host power are priors",
         ]
@@ -205,13 +213,13 @@ class Scenario:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
-def _bits_per_prb(way: str, snr_db: float, mcs_table: McsTable) -> int:
-    """Return the measured bits per PRB, scaled by the transport block size where the SNR supports another MCS."""
-    cell = CellParameters()
-    measured = {"dl": cell.bits_per_prb_dl, "ul": cell.bits_per_prb_ul}[way]
-    prb, elements = cell.n_prb, _RE_PER_PRB[way]
-    here = bits_per_prb(snr_db, mcs_table, n_prb=prb, re_per_prb=elements)
-    return max(1, round(measured * here * prb / tbs_bits(elements, prb, _REFERENCE_MCS, McsTable.QAM256)))
+def _at_snr(measured_bits: int, snr_db: float, known: Calibrated, re_per_prb: int) -> int:
+    """Return the bits per PRB at an SNR: as measured, scaled by block size where the SNR supports a lower MCS."""
+    n_prb = CellParameters().n_prb
+    here, top = (
+        bits_per_prb(snr, known.mcs_table, n_prb=n_prb, re_per_prb=re_per_prb) for snr in (snr_db, _MEASURED_SNR_DB)
+    )
+    return max(1, round(measured_bits * here / top))
 
 
 def scenario_names() -> tuple[str, ...]:
@@ -250,9 +258,9 @@ def parse_scenario(data: bytes, source: str) -> Scenario:
     head = document.section("scenario")
     name, title = head.text("name"), head.text("title")
     calibration = head.text("calibration")
-    head.choice("radio_mode", ["rt"])  # the mode of the recordings; a calibration binds only where it matches
+    known = calibrated(calibration, source=source, key="scenario.calibration")
+    head.choice("radio_mode", [known.radio_mode])  # a calibration binds only where radio mode and MCS table match
     head.close()
-    calibrated = calibrated_du(calibration, source=source, key="scenario.calibration")
     topology = read_topology(
         dict(document.sections("hosts")), dict(document.sections("gnbs")), neighbour="neighbour" in document
     )
@@ -276,11 +284,11 @@ def parse_scenario(data: bytes, source: str) -> Scenario:
         rules={kind: read_numbers(ScalingRule, rules.section(kind)) for kind in CONTROL_KINDS},
         violating_share_target=rules.pair("violating_share_target", lower=0, upper=1),
         payload_bytes=traffic.integer("payload_bytes", lower=64, upper=9000),
-        radio=Radio.read(document.section("radio")),
+        radio=Radio.read(document.section("radio"), known.mcs_table),
         mac=Mac.read(document.section("mac")),
         links=read_links(document.section("links", optional=True)),
         cu=read_cu(compute.section("cu", optional=True)),
-        du_overrides=read_du_overrides(compute.section("du", optional=True), calibrated),
+        du_overrides=read_du_overrides(compute.section("du", optional=True), known.du),
         power=read_numbers(PowerParameters, document.section("power")),
         neighbour=read_numbers(NeighbourParameters, document.section("neighbour")) if topology.neighbour else None,
         assumed_arrows=_read_arrows(document.section("graph", optional=True), topology),

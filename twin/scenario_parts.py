@@ -102,10 +102,10 @@ class Radio:
     snr_ul_db: float
 
     @classmethod
-    def read(cls, section: Section) -> Radio:
-        """Read the table."""
+    def read(cls, section: Section, calibrated: McsTable) -> Radio:
+        """Read the table; the MCS table must be the one that the calibration was made with."""
         radio = cls(
-            mcs_table=McsTable(section.choice("mcs_table", [table.value for table in McsTable])),
+            mcs_table=McsTable(section.choice("mcs_table", [calibrated.value])),
             snr_dl_db=section.number("snr_dl_db", lower=-20, upper=100),
             snr_ul_db=section.number("snr_ul_db", lower=-20, upper=100),
         )

@@ -65,7 +65,7 @@ class Twin:
 
     def observe(self, n: int) -> Windows:
         """Return the next `n` passive windows: autoscaler at work, passive load."""
-        self._check_count(n, least=0)
+        self._check_count(n)
         missing = n - sum(len(table) for table in self._pending)
         runs = -(-missing // self._scenario.passive.run_windows)
         if runs > 0:
@@ -89,7 +89,7 @@ class Twin:
         Values are set to the nearest that the controls can take; `read_back` has what is in force.
         """
         self._description.check(x)
-        self._check_count(n, least=1)
+        self._check_count(n)
         asked = x.over(self._confirmed.values)
         in_force = Intervention({name: self._description.control(name).snap(asked[name]) for name in asked})
         plan = trial_plan(self._scenario, self._confirmed.values, in_force.values, n)
@@ -111,7 +111,7 @@ class Twin:
         """Give windows their numbers and their place on the plant's clock, warm-up and settling included."""
         n = len(table)
         offset = self._clock_s
-        if n and table.sequence[0] == 0:
+        if table.sequence[0] == 0:
             offset += float(table.start_s[0])
         starts = np.asarray(offset + self._scenario.window.length_s * np.arange(n), dtype=np.float64)
         out = Windows(
@@ -122,8 +122,10 @@ class Twin:
             controls=table.controls,
             metrics=table.metrics,
         )
+        for column in (*out.controls.values(), *out.metrics.values(), out.start_s, out.end_s, out.sequence, out.run):
+            column.flags.writeable = False  # what a caller does to its windows must not reach the history
         self._sequence += n
-        self._clock_s = float(out.end_s[-1]) if n else offset
+        self._clock_s = float(out.end_s[-1])
         self._recorded.append(out)
         return out
 
@@ -134,9 +136,9 @@ class Twin:
         )
 
     @staticmethod
-    def _check_count(n: int, *, least: int) -> None:
-        if not _is_count(n, least):
-            raise InputError(f"must be a whole number of at least {least}", key="n", value=n)
+    def _check_count(n: int) -> None:
+        if not _is_count(n, 1):
+            raise InputError("must be a whole number of at least 1", key="n", value=n)
 
 
 def _is_count(value: object, least: int) -> bool:

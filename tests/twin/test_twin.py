@@ -6,6 +6,7 @@ import pytest
 
 from col.errors import InputError
 from col.plant import Intervention, Plant, TrialOutcome, Windows
+from tests.contract.plant_contract import PlantContract
 from twin.ran import RunPlan, simulate
 from twin.scenario import Scenario, load_scenario
 from twin.twin import Twin
@@ -29,8 +30,14 @@ def assert_same(one: Windows, other: Windows) -> None:
         assert np.array_equal(one.column(name), other.column(name), equal_nan=True), name
 
 
-def test_twin_is_a_plant() -> None:
-    assert isinstance(Twin(brief(), 0), Plant)
+class TestTwin(PlantContract):
+    def make_plant(self) -> Plant:
+        return Twin(brief(), 0)
+
+    def make_plant_that_misses(self) -> tuple[Plant, str]:
+        """Nothing is offered, so nothing is carried and no capacity can be read off it."""
+        silent = replace(brief().passive_load, lower_mbps=0.0, upper_mbps=1e-7)
+        return Twin(replace(brief(), passive_load=silent), 0), "cap_cu_1"
 
 
 def test_same_seed_gives_the_same_windows_whatever_the_number_of_workers_and_the_chunks() -> None:
@@ -38,7 +45,7 @@ def test_same_seed_gives_the_same_windows_whatever_the_number_of_workers_and_the
     parallel = Twin(brief(), 7, workers=3).observe(17)
     assert_same(whole, parallel)
     chunked = Twin(brief(), 7)
-    for n in (1, 5, 0, 7, 4):
+    for n in (1, 5, 7, 4):
         chunked.observe(n)
     assert_same(whole, chunked.history(0))
     assert list(whole.run) == [0] * 5 + [1] * 5 + [2] * 5 + [3] * 2
