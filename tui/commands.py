@@ -1,0 +1,123 @@
+"""What each command does once its arguments are known. Heavy imports stay inside the command that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from col.errors import InputError
+from tui.console import EXIT_DONE, EXIT_INTERRUPTED, print_json
+from tui.progress import choose_progress
+
+__all__ = ["calibrate_command", "rehearse_command", "report_command", "scenarios_command"]
+
+
+def rehearse_command(args: argparse.Namespace) -> int:
+    """Rehearse a scenario, or go on with a stopped rehearsal."""
+    from tui.rehearse import RehearsalRequest, rehearse
+
+    request = RehearsalRequest(
+        scenario=args.scenario,
+        seed=args.seed,
+        passive_windows=args.passive_windows,
+        max_trials=args.max_trials,
+        effect=args.effect,
+        prior=args.prior,
+        confidence=args.confidence,
+        runs_dir=args.runs_dir,
+        workers=args.workers,
+        resume=args.resume,
+        verify=args.verify,
+    )
+    folder: list[Path] = []
+    # A supervisor's stop is a Ctrl-C: the run can be resumed after both.
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        code, summary = rehearse(request, choose_progress(quiet=args.quiet), started=folder.append)
+    except KeyboardInterrupt:
+        where = f" {folder[0]}" if folder else ""
+        print(f"rantwin: stopped; go on with: rantwin rehearse --resume{where}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if args.json:
+        print_json({"run": str(folder[0]), **summary})
+    else:
+        for line in _verdict(folder[0], summary):
+            print(line)
+    return code
+
+
+def report_command(args: argparse.Namespace) -> int:
+    """Write the report of a run again."""
+    from tui.report import render_figures, render_report
+    from tui.report_data import load_report_data
+    from tui.run_folder import RunFolder, find_run
+
+    folder = RunFolder.open(find_run(args.runs_dir, args.run_folder))
+    data = load_report_data(folder)
+    page = render_report(data)
+    written: list[Path] = [args.out or folder.path / "report.html"]
+    if args.out is None:
+        folder.write_text("report.html", page)
+    else:
+        args.out.write_text(page, encoding="utf-8")
+    if args.figures is not None:
+        args.figures.mkdir(parents=True, exist_ok=True)
+        for name, svg in render_figures(data):
+            (args.figures / name).write_text(svg, encoding="utf-8")
+            written.append(args.figures / name)
+    if args.json:
+        print_json({"run": str(folder.path), "written": [str(path) for path in written]})
+    else:
+        print("\n".join(str(path) for path in written))
+    return EXIT_DONE
+
+
+def scenarios_command(args: argparse.Namespace) -> int:
+    """List the scenarios that come with rantwin, or print one as TOML."""
+    from twin.scenario import load_scenario, scenario_names
+
+    if args.name:
+        print(load_scenario(args.name).to_toml(), end="")
+        return EXIT_DONE
+    entries = [(name, load_scenario(name).title) for name in scenario_names()]
+    if args.json:
+        print_json([{"name": name, "title": title} for name, title in entries])
+    else:
+        width = max(len(name) for name, _ in entries)
+        for name, title in entries:
+            print(f"{name:<{width}}  {title}")
+    return EXIT_DONE
+
+
+def calibrate_command(args: argparse.Namespace) -> int:
+    """Fit the twin's compute model to recordings."""
+    raise InputError("not available in this version", key="calibrate")
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _verdict(folder: Path, summary: dict[str, Any]) -> list[str]:
+    from tui.report_data import load_report_data
+    from tui.report_findings import headline
+    from tui.run_folder import RunFolder
+
+    data = replace(load_report_data(RunFolder.open(folder)), summary=summary)
+    lines = [headline(data)]
+    cheapest = summary.get("cheapest")
+    if cheapest:
+        lines.append("cheapest safe: " + ", ".join(f"{k} {v:g}" for k, v in cheapest["controls"].items()))
+    if summary.get("coverage") is not None:
+        unsafe = summary["unsafe_interventions"]
+        lines.append(
+            f"truth: coverage {100 * summary['coverage']:.1f} %, false-safe {100 * summary['false_safe']:.1f} %, unsafe {unsafe}"
+        )
+    return [*lines, f"report: {folder / 'report.html'}"]

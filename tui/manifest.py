@@ -1,0 +1,105 @@
+"""`run.json`: what a run is, so that it can be shown, made again, and gone on with by nobody who means another one."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from importlib import metadata
+from typing import Any
+
+from col.errors import InputError
+from col.problem import Problem, Settings
+from tui.report_data import Group
+from twin.scenario import Scenario
+
+__all__ = ["groups_of", "manifest_of", "settings_of", "versions", "with_requested"]
+
+_LIBRARIES = ("rantwin", "numpy", "scipy", "scikit-learn", "numba", "simpy", "networkx", "pyarrow")
+
+
+def manifest_of(scenario: Scenario, problem: Problem, settings: Settings, seed: int) -> dict[str, Any]:
+    """Return the manifest of a new run."""
+    description = scenario.description()
+    predicates = problem.specification.predicates
+    limits = {min(p.metrics): p.threshold for p in predicates if len(p.metrics) == 1 and p.threshold is not None}
+    return {
+        "format": 1,
+        "scenario": scenario.name,
+        "title": scenario.title,
+        "scenario_digest": scenario.digest[:16],
+        "seed": seed,
+        "settings": asdict(settings),
+        "specification": problem.specification.text,
+        "specification_metrics": sorted(problem.specification.metrics),
+        "alpha": problem.alpha,
+        "delta": problem.delta,
+        "confidence": settings.confidence,
+        "window_s": description.window_s,
+        "controls": [asdict(control) for control in description.controls],
+        "units": {metric.name: metric.unit for metric in description.metrics},
+        "limits": limits,
+        "operating": dict(problem.operating),
+        "graph": problem.graph.to_dict(),
+        "groups": [group.to_dict() for group in groups_of(scenario)],
+        "notes": list(description.notes),
+        "calibration_id": scenario.calibration,
+        "versions": versions(),
+        "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.platform()},
+        "command": _command(scenario, settings, seed),
+    }
+
+
+def groups_of(scenario: Scenario) -> list[Group]:
+    """Return what is drawn together: each gNB's DU and CU limit."""
+    return [
+        Group(
+            title=f"gNB {gnb.cell}",
+            x=f"cpu_du_{gnb.cell}",
+            y=f"cpu_cu_{gnb.cu}",
+            suffixes=tuple(dict.fromkeys((str(gnb.cell), gnb.cu, gnb.host))),
+        )
+        for gnb in scenario.topology.gnbs
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions on which the numbers of a run depend."""
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
+
+
+def settings_of(manifest: Mapping[str, Any], *, source: str) -> Settings:
+    """Return the settings that a run was started with."""
+    known = {f.name for f in fields(Settings)}
+    unknown = sorted(set(manifest["settings"]) - known)
+    if unknown:
+        raise InputError("not a setting of this version of rantwin", source=source, key=f"settings.{unknown[0]}")
+    return Settings(**manifest["settings"])
+
+
+def with_requested(settings: Settings, asked: Mapping[str, Any]) -> Settings:
+    """Return the settings with what the user asked for; a fault is told by the option's name."""
+    try:
+        return replace(settings, **asked)
+    except InputError as error:
+        key = f"--{error.key.replace('_', '-')}" if error.key in asked else error.key
+        text = str(error).split(": ", 1)[-1]
+        raise InputError(text, key=key, value=error.value) from error
+
+
+def _command(scenario: Scenario, settings: Settings, seed: int) -> str:
+    given = scenario.source if scenario.source and scenario.source != f"{scenario.name}.toml" else scenario.name
+    words = ["rantwin", "rehearse", given, "--seed", str(seed)]
+    default = Settings(passive_windows=scenario.passive.windows)
+    for name in ("passive_windows", "max_trials", "effect", "prior", "confidence"):
+        if getattr(settings, name) != getattr(default, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(settings, name))]
+    return shlex.join(words)
