@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("bridge", "col", "protos", "tui", "twin")
-QUICK = ("--passive-windows", "60", "--trials", "2", "--seed", "5")
+QUICK = ("--passive-windows", "60", "--max-trials", "2", "--seed", "5", "--quiet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
