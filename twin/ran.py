@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from twin.autoscaler import Autoscaler
 from twin.dataplane import DataPlane
 from twin.power import HostPower, Neighbour
-from twin.scenario import Scenario
+from twin.scenario_model import Scenario
 from twin.streams import Streams
 from twin.traffic import operating_path, passive_path
 from twin.windows import window_metrics

@@ -1,32 +1,22 @@
-"""Scenarios: everything that a rehearsal needs to know, read strictly from TOML and frozen.
+"""Scenarios: read strictly from TOML, by name or from a file.
 
-Bad input gets one line with file, key, value and what would be right (`InputError`); nothing else is ever raised for
-it.
+Bad input gets one line with file, key, value and what would be right (`InputError`); nothing else is ever raised.
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from col.errors import InputError
-from col.expression import Expression
-from col.graph import CausalGraph
-from col.plant import Control, PlantDescription
-from col.problem import Cost, Problem
+from col.problem import Cost
 from col.specification import Specification
 from twin.autoscaler import ScalingRule
-from twin.calibrated import Calibrated, calibrated
-from twin.causal_graph import causal_graph, derivations
-from twin.parameters import CellParameters, CuCompute, DuCompute, LinkParameters
+from twin.calibrated import calibrated
+from twin.causal_graph import causal_graph
 from twin.power import NeighbourParameters, PowerParameters
-from twin.radio import bits_per_prb
+from twin.scenario_model import CONTROL_KINDS, Scenario
 from twin.scenario_parts import (
     ControlRange,
     Mac,
@@ -37,189 +27,14 @@ from twin.scenario_parts import (
     read_du_overrides,
     read_links,
     read_topology,
-    table,
 )
-from twin.strict import Section, parse_toml, read_numbers, write_toml
+from twin.strict import Section, parse_toml, read_numbers
 from twin.topology import Topology
 from twin.traffic import OperatingLoad, PassiveLoad
 
 __all__ = ["Scenario", "load_scenario", "parse_scenario", "scenario_names"]
 
-CONTROL_KINDS = ("cpu_du", "cpu_cu")
-_MEASURED_SNR_DB = 65.0
-"""The recordings carry no radio errors: the highest MCS throughout."""
-_RE_PER_PRB_DL, _RE_PER_PRB_UL = 116, 132
 _FOLDER = "scenarios"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
-    """One scenario; `source` (the file it came from) is not part of its identity."""
-
-    name: str
-    title: str
-    calibration: str
-    window: WindowPlan
-    passive: PassivePhase
-    specification: Specification
-    alpha: float
-    delta: float
-    cost: Cost
-    topology: Topology
-    ranges: Mapping[str, ControlRange]
-    passive_load: PassiveLoad
-    operating_load: OperatingLoad
-    rules: Mapping[str, ScalingRule]
-    violating_share_target: tuple[float, float]
-    payload_bytes: int
-    radio: Radio
-    mac: Mac
-    links: LinkParameters
-    cu: CuCompute
-    du_overrides: Mapping[str, float]
-    power: PowerParameters
-    neighbour: NeighbourParameters | None
-    assumed_arrows: tuple[tuple[str, str], ...] = ()
-    source: str = ""
-
-    @property
-    def calibration_id(self) -> str:
-        """The id of the calibration behind the DU's cost."""
-        return calibrated(self.calibration).calibration_id
-
-    @property
-    def du(self) -> DuCompute:
-        """The DU's compute cost: the calibration's values, and what the scenario sets otherwise."""
-        overrides: dict[str, Any] = dict(self.du_overrides)
-        return replace(calibrated(self.calibration).du, **overrides)
-
-    @property
-    def controls(self) -> tuple[Control, ...]:
-        """The CPU limit of every container."""
-        kinds = {"cpu_du": "CPU limit of the DU of gNB", "cpu_cu": "CPU limit of CU"}
-        return tuple(
-            self.ranges[name[:6]].control(name, f"{kinds[name[:6]]} {name[7:]}") for name in self.topology.control_names
-        )
-
-    @property
-    def window_slots(self) -> int:
-        """Slots of 1 ms in a window."""
-        return round(self.window.length_s * 1000)
-
-    def cells(self) -> tuple[CellParameters, ...]:
-        """Return the data plane's parameters of every cell, in the order of the topology."""
-        known = calibrated(self.calibration)
-        return tuple(
-            CellParameters(
-                n_ue=gnb.ues,
-                bits_per_prb_dl=_at_snr(known.bits_per_prb_dl, self.radio.snr_dl_db, known, _RE_PER_PRB_DL),
-                bits_per_prb_ul=_at_snr(known.bits_per_prb_ul, self.radio.snr_ul_db, known, _RE_PER_PRB_UL),
-                pucch_prb=known.pucch_prb,
-                packet_bits=8 * self.payload_bytes,
-                grant_policy=self.mac.grant_policy,
-                batch_ms=self.mac.batch_ms,
-                ul_grant_ms=self.mac.ul_grant_ms,
-                dl_pipeline_ms=self.mac.dl_pipeline_ms,
-                buffer_packets=self.mac.buffer_packets,
-                du=self.du,
-                cu=self.cu,
-                links=self.links,
-            )
-            for gnb in self.topology.gnbs
-        )
-
-    def graph(self) -> CausalGraph:
-        """Return the causal graph."""
-        return causal_graph(self.topology, self.assumed_arrows)
-
-    def problem(self) -> Problem:
-        """Return what the learner has to learn."""
-        operating = {"dl": self.operating_load.dl_mbps, "ul": self.operating_load.ul_mbps}
-        expressions: dict[str, Expression] = derivations(self.topology)
-        return Problem(
-            specification=self.specification,
-            graph=self.graph(),
-            derivations=expressions,
-            operating={f"load_{way}_{g.cell}": mbps for g in self.topology.gnbs for way, mbps in operating.items()},
-            alpha=self.alpha,
-            delta=self.delta,
-            cost=self.cost,
-            notes=self.notes,
-        )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What is measured and what is assumed, for people."""
-        policy = self.mac.grant_policy.value
-        known = calibrated(self.calibration)
-        notes = [
-            known.note + (f"; set otherwise here: {', '.join(self.du_overrides)}" if self.du_overrides else ""),
-            f"prediction, not measured: how constant-bit-rate flows meet the DU's knee (grant policy {policy})",
-            "uncalibrated: CU cost, links and host power are priors",
-        ]
-        if self.neighbour is not None:
-            notes.append("assumption: a batch neighbour keeps the unreserved part of a CPU pool busy")
-        return tuple(notes)
-
-    def description(self) -> PlantDescription:
-        """Return the description of the twin of this scenario."""
-        return PlantDescription(
-            plant_id=f"twin:{self.name}:{self.digest[:12]}",
-            controls=self.controls,
-            metrics=self.topology.metrics(),
-            window_s=self.window.length_s,
-            emulated=True,
-            notes=self.notes,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the scenario as the document that it would be read from, every default filled in."""
-        document: dict[str, Any] = {
-            "scenario": {"name": self.name, "title": self.title, "calibration": self.calibration, "radio_mode": "rt"},
-            "window": table(self.window),
-            "specification": {"text": self.specification.text, "alpha": self.alpha, "delta": self.delta},
-            "cost": {"rate_per_core": max(self.cost.rates.values(), default=0.0)},
-            "hosts": {host.name: {"capacity_cores": host.capacity_cores} for host in self.topology.hosts},
-            "gnbs": {str(g.cell): {"host": g.host, "cu": g.cu, "ues": g.ues} for g in self.topology.gnbs},
-            "controls": {kind: table(self.ranges[kind]) for kind in CONTROL_KINDS},
-            "load": {"passive": table(self.passive_load), "operating": table(self.operating_load)},
-            "passive": table(self.passive),
-            "autoscaler": {
-                "violating_share_target": list(self.violating_share_target),
-                **{kind: table(self.rules[kind]) for kind in CONTROL_KINDS},
-            },
-            "traffic": {"payload_bytes": self.payload_bytes},
-            "radio": table(self.radio),
-            "mac": table(self.mac),
-            "links": asdict(self.links),
-            "compute": {"cu": asdict(self.cu), "du": dict(self.du_overrides)},
-            "power": table(self.power),
-        }
-        if self.cost.budget < float("inf"):
-            document["cost"]["budget"] = self.cost.budget
-        if self.neighbour is not None:
-            document["neighbour"] = table(self.neighbour)
-        if self.assumed_arrows:
-            document["graph"] = {"assumed_arrows": [list(arrow) for arrow in self.assumed_arrows]}
-        return document
-
-    def to_toml(self) -> str:
-        """Return the scenario as TOML that reads back as the same scenario."""
-        return write_toml(self.to_dict())
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 (hex) of the canonical content."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
-
-
-def _at_snr(measured_bits: int, snr_db: float, known: Calibrated, re_per_prb: int) -> int:
-    """Return the bits per PRB at an SNR: as measured, scaled by block size where the SNR supports a lower MCS."""
-    n_prb = CellParameters().n_prb
-    here, top = (
-        bits_per_prb(snr, known.mcs_table, n_prb=n_prb, re_per_prb=re_per_prb) for snr in (snr_db, _MEASURED_SNR_DB)
-    )
-    return max(1, round(measured_bits * here / top))
 
 
 def scenario_names() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from col.errors import InputError
 from col.plant import Intervention, PlantDescription, Trial, TrialOutcome, Windows, concatenate_windows
 from twin.ran import RunPlan, RunRecord, passive_plan, simulate, trial_plan
-from twin.scenario import Scenario
+from twin.scenario_model import Scenario
 
 __all__ = ["Twin"]
 
