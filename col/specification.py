@@ -57,7 +57,8 @@ class Specification:
         Raises:
             InputError: not a specification, too long, too deep or with too long a horizon; one line with the column.
         """
-        return cls._of(FormulaParser(text, source=source, key=key).parse(), " ".join(text.split()))
+        formula = FormulaParser(text, source=source, key=key).parse()
+        return cls._of(formula, " ".join(text.split()).replace("( ", "(").replace(" )", ")"))
 
     @classmethod
     def _of(cls, formula: Formula, text: str) -> Specification:

@@ -261,7 +261,8 @@ def test_a_repeated_comparison_is_one_predicate() -> None:
 def test_a_specification_can_be_pickled_and_compares_by_formula() -> None:
     specification = Specification.parse(PHI)
     assert pickle.loads(pickle.dumps(specification)) == specification
-    assert Specification.parse(PHI.replace(" ", "  \n")) == specification
+    assert Specification.parse(PHI.replace(" ", "  \n").replace("(", "( ")) == specification
+    assert Specification.parse(PHI.replace(" ", "  \n").replace("(", "( ")).text == PHI
     assert hash(Specification.parse(PHI)) == hash(specification)
 
 
