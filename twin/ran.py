@@ -144,6 +144,7 @@ class _Run:
 
     def _frames(self) -> Process:
         """Bound how far the data plane lags behind: one window, unless something cuts the frame."""
+        yield self._env.timeout(self._plan.first_window)  # in step with the windows, or each would be cut in two
         while True:
             yield self._env.timeout(self._scenario.window_slots)
             self._catch_up()
