@@ -11,7 +11,7 @@ Time is counted in slots of 1 ms, as integers.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,7 @@ class RunPlan:
     interventions: tuple[tuple[int, Mapping[str, float]], ...] = ()
     autoscaled: bool = False
     passive_load: bool = False
+    held: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class _Run:
         self._topology = scenario.topology
         self._rows = {gnb.cell: row for row, gnb in enumerate(self._topology.gnbs)}
         self._env = simpy.Environment()
-        self._plane = _data_plane(scenario, streams)
+        self._plane = _data_plane(scenario, streams, plan.held)
         self._controls: dict[str, float] = {}
         self._done = 0
         self._apply(plan.base)
@@ -167,8 +168,11 @@ class _Run:
     def _offer(self, load_mbps: FloatArray) -> None:
         """Change what the senders offer, shape (cells, 2)."""
         self._catch_up()
-        for row, (down, up) in enumerate(load_mbps):
-            self._plane.set_load(row, dl_mbps=float(down), ul_mbps=float(up))
+        held = self._plan.held
+        for (cell, row), (down, up) in zip(self._rows.items(), load_mbps, strict=True):
+            self._plane.set_load(
+                row, dl_mbps=held.get(f"load_dl_{cell}", float(down)), ul_mbps=held.get(f"load_ul_{cell}", float(up))
+            )
 
     def _interventions(self) -> Process:
         for at, values in self._plan.interventions:
@@ -206,21 +210,23 @@ class _Run:
         for host in self._topology.hosts:
             if host.name in self._neighbours:
                 limits = sum(self._controls[name] for name in self._topology.limits_of_host(host.name))
-                out[f"cpuu_nn_{host.name}"] = self._neighbours[host.name].use_cores(limits)
+                name = f"cpuu_nn_{host.name}"
+                out[name] = self._plan.held.get(name, self._neighbours[host.name].use_cores(limits))
             use = {**metrics, **out}
             busy = sum(use[name] for name in self._topology.use_of_host(host.name))
             out[f"pow_{host.name}"] = self._meters[host.name].read_w(busy)
         return out
 
 
-def _data_plane(scenario: Scenario, streams: Streams) -> DataPlane:
-    cells = scenario.cells()
-    return DataPlane(
-        cells,
-        {name: streams.generator(name) for name in DATA_PLANE_STREAMS},
-        du_factor=_run_factors("run_du", [cell.du.run_sd for cell in cells], streams),
-        cu_factor=_run_factors("run_cu", [cell.cu.run_sd for cell in cells], streams),
-    )
+def _data_plane(scenario: Scenario, streams: Streams, held: Mapping[str, float]) -> DataPlane:
+    cells, gnbs = scenario.cells(), scenario.topology.gnbs
+    du = _run_factors("run_du", [cell.du.run_sd for cell in cells], streams)
+    cu = _run_factors("run_cu", [cell.cu.run_sd for cell in cells], streams)
+    for row, gnb in enumerate(gnbs):
+        du[row] = held.get(f"run_du_{gnb.cell}", du[row])
+        cu[row] = held.get(f"run_cu_{gnb.cu}", cu[row])
+    generators = {name: streams.generator(name) for name in DATA_PLANE_STREAMS}
+    return DataPlane(cells, generators, du_factor=du, cu_factor=cu)
 
 
 def _run_factors(name: str, log_sds: list[float], streams: Streams) -> FloatArray:
