@@ -17,7 +17,7 @@ _EPILOG = """\
 exit codes: 0 done; 1 refused, unsafe or failed; 2 bad input; 3 unreachable; 130 stopped with Ctrl-C (resumable)
 
 examples:
-  rantwin rehearse                          learn the safe CPU limits of four gNBs; report in runs/<time>-cpu-allocation/
+  rantwin rehearse                          learn the safe CPU limits of four gNBs; see runs/<time>-cpu-allocation/
   rantwin rehearse my.toml --seed 3 --json  a scenario of your own; the summary as JSON on stdout
   rantwin rehearse --resume                 go on with the rehearsal that was stopped last
   rantwin report runs/<run>                 write report.html again
@@ -88,8 +88,8 @@ def _add_rehearse(commands: Commands[_Parser]) -> None:
     parser = commands.add_parser(
         "rehearse",
         help="learn the safe region of a scenario on the twin (the main job)",
-        description="Watch the twin, then try interventions that are known safe, and learn where the specification holds. "
-        "Writes a run folder with report.html and summary.json.",
+        description="Watch the twin, then try interventions that are known safe, and learn where the specification "
+        "holds. Writes a run folder with report.html and summary.json.",
         epilog="Ctrl-C stops cleanly: 'rantwin rehearse --resume' goes on and ends as if it had never been stopped.",
     )
     parser.add_argument(
@@ -136,7 +136,7 @@ def _add_rehearse(commands: Commands[_Parser]) -> None:
         type=whole(1),
         default=2,
         metavar="N",
-        help="threads that simulate; no result depends on it (default: 2)",
+        help="simulating threads; no result depends on it (default: 2)",
     )
     _add_output(parser)
     parser.set_defaults(run=_rehearse)
@@ -146,15 +146,11 @@ def _add_calibrate(commands: Commands[_Parser]) -> None:
     parser = commands.add_parser(
         "calibrate",
         help="fit the twin's compute model to recordings of a real gNB",
-        description="Read recordings of a gNB under CPU quotas, fit the DU's compute model, and say how far off it is on "
-        "settings that were left out of the fit.",
+        description="Read recordings of a gNB under CPU quotas, fit the DU's compute model, and say how far off it is "
+        "on settings that were left out of the fit.",
     )
-    parser.add_argument(
-        "data", metavar="DATA", help="folder with recordings (runs/ and load/ with *.jsonl.gz, see docs)"
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="where the calibration goes (default: calibration.json)"
-    )
+    parser.add_argument("data", metavar="DATA", help="folder of recordings: runs/ and load/ with *.jsonl.gz")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where it goes (default: calibration.json)")
     parser.add_argument("--seed", type=whole(0), default=0, help="seed of the fit (default: 0)")
     _add_output(parser)
     parser.set_defaults(run=_calibrate)

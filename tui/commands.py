@@ -117,7 +117,6 @@ def _verdict(folder: Path, summary: dict[str, Any]) -> list[str]:
         lines.append("cheapest safe: " + ", ".join(f"{k} {v:g}" for k, v in cheapest["controls"].items()))
     if summary.get("coverage") is not None:
         unsafe = summary["unsafe_interventions"]
-        lines.append(
-            f"truth: coverage {100 * summary['coverage']:.1f} %, false-safe {100 * summary['false_safe']:.1f} %, unsafe {unsafe}"
-        )
+        coverage, false_safe = 100 * summary["coverage"], 100 * summary["false_safe"]
+        lines.append(f"truth: coverage {coverage:.1f} %, false-safe {false_safe:.1f} %, unsafe trials {unsafe}")
     return [*lines, f"report: {folder / 'report.html'}"]

@@ -16,8 +16,9 @@ from tui.report_evidence import (
     sensitivity_section,
     trust_section,
 )
-from tui.report_findings import headline, key_figures, region_section, timeline_section, trials_section
+from tui.report_findings import headline, key_figures, region_section, trials_section
 from tui.report_html import Section
+from tui.report_windows import timeline_section
 
 __all__ = ["render_figures", "render_report"]
 

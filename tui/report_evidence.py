@@ -135,11 +135,11 @@ def reproduce_section(data: ReportData) -> Section:
         ["seed", str(manifest["seed"])],
     ]
     rows += [[key.replace("_", " "), _text(value)] for key, value in dict(manifest["settings"]).items()]
-    for key in ("calibration_id",):
-        rows.append([key.replace("_", " "), str((data.summary or manifest).get(key))])
-    rows += [[f"version of {name}", str(version)] for name, version in dict(manifest.get("versions", {})).items()]
-    rows += [[f"machine: {name}", str(value)] for name, value in dict(manifest.get("machine", {})).items()]
-    body = f"<pre>{escape(str(manifest.get('command', 'rantwin rehearse')))}</pre>" + table(["", ""], rows)
+    rows.append(["calibration", str((data.summary or manifest).get("calibration_id"))])
+    versions = [[name, str(version)] for name, version in dict(manifest.get("versions", {})).items()]
+    versions += [[f"machine: {name}", str(value)] for name, value in dict(manifest.get("machine", {})).items()]
+    body = f"<pre>{escape(str(manifest.get('command', 'rantwin rehearse')))}</pre>"
+    body += f'<div class="columns">{table(["setting", ""], rows)}{table(["version", ""], versions)}</div>'
     explain = "The same command with the same versions on the same machine gives the same windows, bit for bit."
     return Section(key="reproduce", title="Settings and how to repeat it", explain=explain, body=body)
 
@@ -159,7 +159,8 @@ def _conjuncts(data: ReportData) -> str:
         for c in conjuncts
     ]
     head = ["conjunct of φ", "limits, of the border", "limited trials", "smallest margin in a trial", ""]
-    return "<h3>Which conjunct limits</h3>" + table(head, rows)
+    text = "<p>What limits the border counts for every conjunct that depends on it: the shares may exceed 100 %.</p>"
+    return "<h3>Which conjunct limits</h3>" + table(head, rows) + text
 
 
 def _cut(conjunct: Mapping[str, Any]) -> str:

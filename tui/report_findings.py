@@ -1,22 +1,18 @@
-"""The part of a report that says what was found: the verdict, the region, the windows, the trials."""
+"""The part of a report that says what was found: the verdict, the region, the trials."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-import numpy as np
-
-from col.plant import Windows
-from tui.figures.region import TrialMark, region_figure, region_legend
+from tui.figures.region import SliceView, TrialMark, region_figure, region_legend
 from tui.figures.svg import number
-from tui.figures.timeline import Panel, Timeline, timeline_figure
 from tui.report_data import Group, ReportData
 from tui.report_html import Cell, Section, percent, table
 
-__all__ = ["headline", "key_figures", "region_section", "timeline_section", "trials_section"]
+__all__ = ["headline", "key_figures", "region_section", "trials_section"]
 
 
 def headline(data: ReportData) -> str:
@@ -76,11 +72,14 @@ def region_section(data: ReportData) -> Section | None:
     delta = float(data.manifest["delta"])
     has_truth = any(view.truth is not None for view in data.slices)
     sure = f"{percent(1 - delta, 1)} confidence, {confidence}"
-    legend = region_legend(data.alpha, has_truth=has_truth, confidence=sure)
+    groups = {group.title: group for group in data.groups}
+    marks = [_marks(data, view, groups.get(view.title)) for view in data.slices]
+    elsewhere = any(mark.elsewhere for here in marks for mark in here)
+    legend = region_legend(data.alpha, has_truth=has_truth, has_elsewhere=elsewhere, confidence=sure)
     figures = []
     parts = [f'<div class="wide">{legend}</div><div class="slices">']
-    for view in data.slices:
-        svg = region_figure(view, _marks(data.trials, view.x_name, view.y_name, data.reference), data.alpha)
+    for view, here in zip(data.slices, marks, strict=True):
+        svg = region_figure(view, here, data.alpha)
         figures.append(svg)
         parts.append(
             f"<figure><figcaption>{escape(view.title)}<small>{escape(view.held)}</small></figcaption>{svg}</figure>"
@@ -102,42 +101,13 @@ def region_section(data: ReportData) -> Section | None:
     )
 
 
-def timeline_section(data: ReportData) -> Section | None:
-    """Return the metrics by window: one figure for each gNB, one for power."""
-    if data.windows is None:
-        return None
-    time = Timeline(trial=data.trial, failed=data.failed, window_s=float(data.manifest["window_s"]))
-    figures = []
-    for group in data.groups:
-        panels = _panels(group, data.windows)
-        if panels:
-            figures.append((group.title, timeline_figure(group.title, panels, time)))
-    rest = _other_panels(data)
-    if rest:
-        figures.append(("Power and other targets", timeline_figure("Targets of the hosts", rest, time)))
-    if not figures:
-        return None
-    body = "".join(
-        f"<details{' open' if k in {0, len(figures) - 1} else ''}><summary>{escape(title)}</summary>"
-        f'<div class="wide">{svg}</div></details>'
-        for k, (title, svg) in enumerate(figures)
-    )
-    explain = (
-        "What was measured in each window: first the passive phase, in which the autoscaler alone moved the "
-        "limits, then the "
-        "trials in order. Trials in which φ failed are marked."
-    )
-    return Section(
-        key="windows", title="Metrics by window", explain=explain, body=body, figures=[svg for _, svg in figures]
-    )
-
-
 def trials_section(data: ReportData) -> Section:
     """Return the table of interventions."""
     names = [str(c["name"]) for c in data.controls]
     units = {str(c["unit"]) for c in data.controls}
     unit = f" [{next(iter(units))}]" if len(units) == 1 else ""
     head = ["", *names, "φ", "margin", "P low", "region", "limited by"]
+    grown = {int(step["index"]): float(step["volume"]) for step in data.details.get("history", ())}
     rows, css = [], []
     for record in data.trials:
         values = {**data.reference, **record["controls"]}
@@ -149,8 +119,8 @@ def trials_section(data: ReportData) -> Section:
                 _verdict(record),
                 _maybe(record.get("robustness"), 3),
                 _maybe(record.get("lower_bound"), 3),
-                percent(record.get("region_share"), 2),
-                Cell(f"<code>{escape(str(record.get('limiting') or ''))}</code>", "text"),
+                percent(grown.get(int(record["index"])), 2),
+                Cell(f"<code>{escape(_short(record.get('limiting')))}</code>", "text"),
             ]
         )
         css.append("failed" if record.get("verdict") == "fail" else "")
@@ -195,75 +165,23 @@ def _cheapest(data: ReportData) -> str:
     return f"<h3>Cheapest safe configuration found</h3>{table(head, rows)}<p>{text}</p>"
 
 
-def _marks(trials: Sequence[Mapping[str, Any]], x: str, y: str, reference: Mapping[str, float]) -> list[TrialMark]:
+def _marks(data: ReportData, view: SliceView, group: Group | None) -> list[TrialMark]:
     marks = []
-    for record in trials:
-        values = {**reference, **record["controls"]}
+    for record in data.trials:
+        values = {**data.reference, **record["controls"]}
+        violation = record.get("verdict") == "fail"
+        failed = {name.rsplit("_", 1)[-1] for name in record.get("failed_metrics", ())}
         marks.append(
             TrialMark(
                 number=int(record["index"]) + 1,
-                x=float(values[x]),
-                y=float(values[y]),
-                violation=record.get("verdict") == "fail",
+                x=float(values[view.x_name]),
+                y=float(values[view.y_name]),
+                violation=violation,
+                elsewhere=violation and group is not None and bool(failed) and not failed & set(group.suffixes),
                 refused=record.get("outcome") == "refused",
             )
         )
     return marks
-
-
-def _panels(group: Group, windows: Windows) -> list[Panel]:
-    """Return the panels of a gNB: throughput against what was offered, CPU use against the limit."""
-    panels = []
-    for suffix in group.suffixes:
-        for way, name in (("dl", "Downlink"), ("ul", "Uplink")):
-            value, ceiling = f"thp_{way}_{suffix}", f"load_{way}_{suffix}"
-            if value in windows.metrics and ceiling in windows.metrics:
-                panels.append(
-                    Panel(
-                        title=f"{name} throughput",
-                        unit="Mbit/s",
-                        value=windows.metrics[value],
-                        value_label=value,
-                        ceiling=windows.metrics[ceiling],
-                        ceiling_label=ceiling,
-                    )
-                )
-    for control in (group.x, group.y):
-        used = control.replace("cpu_", "cpuu_", 1)
-        if control in windows.controls and used in windows.metrics:
-            panels.append(
-                Panel(
-                    title=f"CPU of the {control.split('_')[1].upper()}",
-                    unit="core",
-                    value=windows.metrics[used],
-                    value_label=used,
-                    ceiling=windows.controls[control],
-                    ceiling_label=control,
-                )
-            )
-    return panels
-
-
-def _other_panels(data: ReportData) -> list[Panel]:
-    """Return a panel for every metric of φ that no gNB's figure shows."""
-    if data.windows is None:
-        return []
-    shown = {p.value_label for g in data.groups for p in _panels(g, data.windows)} | {
-        p.ceiling_label for g in data.groups for p in _panels(g, data.windows)
-    }
-    units: Mapping[str, str] = data.manifest.get("units", {})
-    limits: Mapping[str, float] = data.manifest.get("limits", {})
-    return [
-        Panel(
-            title="Power" if name.startswith("pow_") else name,
-            unit=units.get(name, ""),
-            value=data.windows.metrics[name],
-            value_label=name,
-            limit=limits.get(name),
-        )
-        for name in data.manifest.get("specification_metrics", ())
-        if name not in shown and name in data.windows.metrics and np.any(np.isfinite(data.windows.metrics[name]))
-    ]
 
 
 def _verdict(record: Mapping[str, Any]) -> Cell:
@@ -276,6 +194,12 @@ def _verdict(record: Mapping[str, Any]) -> Cell:
 
 def _maybe(value: float | None, digits: int) -> Cell:
     return Cell("–" if value is None or not math.isfinite(value) else number(value, digits), "n")
+
+
+def _short(text: object) -> str:
+    """Return a comparison with the signs that people write."""
+    plain = "" if text is None else str(text)
+    return plain.replace(">=", "≥").replace("<=", "≤").replace(" * ", "·").replace("*", "·")
 
 
 def _count(n: int, noun: str) -> str:

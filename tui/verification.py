@@ -1,4 +1,4 @@
-"""The truth beside the estimate: asks the twin, with streams that learning did not use, and keeps the answer as data."""
+"""The truth beside the estimate: asks the twin, with streams that learning did not use; the answer is plain data."""
 
 from __future__ import annotations
 

@@ -49,12 +49,16 @@ class SliceView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialMark:
-    """A trial's place in a slice: its number in order, counted from 1, and whether φ failed in it."""
+    """A trial's place in a slice: its number in order, counted from 1, and whether φ failed in it.
+
+    `elsewhere` says that it failed, but for metrics that have nothing to do with this slice.
+    """
 
     number: int
     x: float
     y: float
     violation: bool
+    elsewhere: bool = False
     refused: bool = False
 
 
@@ -75,14 +79,14 @@ def region_figure(view: SliceView, marks: Sequence[TrialMark], alpha: float) -> 
     svg.frame(_BOX)
     svg.x_axis(_BOX, x, f"{view.x_name} [{view.x_unit}]", 7)
     svg.y_axis(_BOX, y, f"{view.y_name} [{view.y_unit}]", 7, grid=False)
-    _reference(svg, x(view.x_reference), y(view.y_reference))
     _marks(svg, marks, x, y)
+    _reference(svg, x(view.x_reference), y(view.y_reference))
     if view.best_x is not None and view.best_y is not None:
         _star(svg, x(view.best_x), y(view.best_y))
     return svg.render("region")
 
 
-def region_legend(alpha: float, *, has_truth: bool, confidence: str) -> str:
+def region_legend(alpha: float, *, has_truth: bool, has_elsewhere: bool, confidence: str) -> str:
     """Return the legend that all slices share."""
     svg = Svg(1090, 64, "legend of the region")
     levels = band_levels(alpha)
@@ -107,12 +111,17 @@ def region_legend(alpha: float, *, has_truth: bool, confidence: str) -> str:
     svg.rect(at, 19, 16, 16, "mark-violation")
     svg.text(at + 8, 30.5, "8", "mark-number", "middle")
     svg.text(at + 21, 31, "φ failed", "tick")
-    at += 82
-    _reference(svg, at + 8, 27)
-    svg.text(at + 21, 31, "reference", "tick")
-    at += 90
+    at += 76
+    _reference(svg, at + 14, 27)
+    svg.text(at + 33, 31, "reference", "tick")
+    at += 100
     _star(svg, at + 8, 27)
     svg.text(at + 21, 31, "cheapest safe", "tick")
+    if has_elsewhere:
+        at = left + len(levels) * width + 6
+        svg.circle(at + 8, 50, 7.5, "mark-elsewhere")
+        svg.text(at + 8, 53.5, "9", "mark-number", "middle")
+        svg.text(at + 21, 54, "φ failed, but at another gNB", "tick")
     return svg.render("legend")
 
 
@@ -154,23 +163,29 @@ def _marks(svg: Svg, marks: Sequence[TrialMark], x: Scale, y: Scale) -> None:
     places = sorted(by_place.items(), key=lambda place: any(m.violation for m in place[1]))
     for (px, py), here in places:
         names = ", ".join(str(m.number) for m in here)
-        failed = any(m.violation for m in here)
-        title = f"trial {names}: {number(px)}, {number(py)}" + (" (φ failed)" if failed else "")
+        failed = any(m.violation and not m.elsewhere for m in here)
+        other = not failed and any(m.violation for m in here)
+        word = " (φ failed)" if failed else " (φ failed at another gNB)" if other else ""
+        title = f"trial {names}: {number(px)}, {number(py)}{word}"
         if failed:
             svg.rect(x(px) - 7.5, y(py) - 7.5, 15, 15, "mark-violation", title=title)
         else:
-            svg.circle(x(px), y(py), 7.5, "mark-refused" if all(m.refused for m in here) else "mark", title)
-        shown = next((m for m in here if m.violation), here[0])
+            css = "mark-refused" if all(m.refused for m in here) else "mark-elsewhere" if other else "mark"
+            svg.circle(x(px), y(py), 7.5, css, title)
+        shown = next((m for m in here if m.violation and not m.elsewhere), here[0])
         svg.text(x(px), y(py) + 3, str(shown.number), "mark-number", "middle")
         if len(here) > 1:
             svg.text(x(px) + 8, y(py) - 5, f"+{len(here) - 1}", "mark-more")
 
 
 def _reference(svg: Svg, x: float, y: float) -> None:
-    svg.path(f"M{x - 7:.1f} {y:.1f}H{x + 7:.1f}M{x:.1f} {y - 7:.1f}V{y + 7:.1f}", "reference-halo")
-    svg.path(
-        f"M{x - 6:.1f} {y:.1f}H{x + 6:.1f}M{x:.1f} {y - 6:.1f}V{y + 6:.1f}", "reference", "reference configuration"
+    # Open in the middle, so that a trial at the reference stays readable.
+    arms = "".join(
+        f"M{x + 8.5 * dx:.1f} {y + 8.5 * dy:.1f}L{x + 14 * dx:.1f} {y + 14 * dy:.1f}"
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1))
     )
+    svg.path(arms, "reference-halo")
+    svg.path(arms, "reference", "reference configuration")
 
 
 def _star(svg: Svg, x: float, y: float) -> None:

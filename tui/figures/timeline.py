@@ -23,7 +23,7 @@ _MARGIN_NAME = 150.0
 class Panel:
     """One panel, all columns of shape (n,): a ceiling filled in grey (offered, quota), the value as a line over it.
 
-    `limit` draws a level that must not be crossed.
+    `limit` draws a level that must not be crossed; `broken` (n,) marks the windows in which φ's part on it is broken.
     """
 
     title: str
@@ -33,6 +33,7 @@ class Panel:
     ceiling: FloatArray | None = None
     ceiling_label: str = ""
     limit: float | None = None
+    broken: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,9 @@ def _panel(svg: Svg, box: Box, panel: Panel, x: FloatArray) -> None:
     if panel.limit is not None:
         svg.line(box.left, y(panel.limit), box.right, y(panel.limit), "limit")
         svg.text(box.right - 4, y(panel.limit) - 4, f"limit {number(panel.limit)} {panel.unit}", "limit-text", "end")
+    if panel.broken is not None:
+        marks = "".join(f"M{at:.1f} {box.bottom - 6:.1f}v6" for at in middle[panel.broken])
+        svg.path(marks, "broken")
     svg.frame(box)
     side = box.right + 12
     svg.text(side, box.top + 13, panel.title, "panel-title")
