@@ -63,8 +63,8 @@ class TrialOutcome(StrEnum):
 class Control:
     """An input that an operator may set.
 
-    `lower`, `upper`, `resolution` and `reference` are in `unit`; `reference` is the value known to be safe to start from;
-    a control that is not `live` needs a restart.
+    `lower`, `upper`, `resolution` and `reference` are in `unit`; `reference` is the value known to be safe to start
+    from; a control that is not `live` needs a restart.
     """
 
     name: str
@@ -201,6 +201,8 @@ class Windows:
 
 def concatenate_windows(tables: Sequence[Windows]) -> Windows:
     """Join tables with the same columns, in order of sequence number."""
+    if not tables:
+        raise InputError("no tables to join", source="windows")
     tables = [t for t in tables if len(t)] or list(tables[:1])
     first = tables[0]
     return Windows(
@@ -265,7 +267,10 @@ class PlantDescription:
 
 @runtime_checkable
 class Plant(Protocol):
-    """Whatever can be watched and changed. A simulated plant advances only in `observe` and `trial`; a live one blocks."""
+    """Whatever can be watched and changed.
+
+    A simulated plant advances only in `observe` and `trial`; a live one blocks.
+    """
 
     def describe(self) -> PlantDescription:
         """Return what the plant is: controls, metrics, window."""
@@ -282,8 +287,9 @@ class Plant(Protocol):
     def trial(self, x: Intervention, n: int, *, keep: bool = False) -> Trial:
         """Apply `x`, read back, let it settle, watch `n` windows.
 
-        Controls not named take their confirmed values and whatever else would move controls is suspended, so that every
-        trial is a do() on the full control vector. Afterwards the plant is back at its confirmed configuration unless `keep`.
-        An intervention outside the bounds or over an unknown control raises InputError and changes nothing.
+        Controls not named take their confirmed values and whatever else would move controls is suspended, so that
+        every trial is a do() on the full control vector. Afterwards the plant is back at its confirmed configuration
+        unless `keep`. An intervention outside the bounds or over an unknown control raises InputError and changes
+        nothing.
         """
         ...

@@ -18,7 +18,8 @@ if "NUMBA_CACHE_DIR" not in os.environ and not os.access(Path(__file__).parent, 
     # An installed package may be read-only; compile once a user then, not once a process.
     os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"rantwin-numba-{os.getuid()}")
 
-from twin import kernel as kn
+from twin import kernel_layout as kn
+from twin.kernel import advance_cells
 
 __all__ = ["Counters", "DataPlane", "PacketLog"]
 
@@ -49,9 +50,10 @@ class PacketLog:
 class DataPlane:
     """All cells' slots and packets from time 0 on; `advance` moves them, everything else is set between two calls.
 
-    `streams` names one generator per source of chance: `slot` (demand from slot to slot), `slow_du`, `slow_cu` (slow noise of
-    the host), `phase` (phases of senders and CFS periods). `du_factor` and `cu_factor`, shape (g,), multiply the compute
-    demand: the random effect of this process run. `log_packets` keeps that many packets per cell and direction.
+    `streams` names one generator per source of chance: `slot` (demand from slot to slot), `slow_du`, `slow_cu` (slow
+    noise of the host), `phase` (phases of senders and CFS periods). `du_factor` and `cu_factor`, shape (g,), multiply
+    the compute demand: the random effect of this process run. `log_packets` keeps that many packets per cell and
+    direction.
     """
 
     def __init__(
@@ -106,15 +108,21 @@ class DataPlane:
         wire_kbit = cell.packet_bits * links.overhead / 1000.0
         pucch = cell.pucch_prb * (1.0 if cell.cap_prb_dl > 0 else 0.35)
         for column, value in {
-            kn.P_NUE: cell.n_ue, kn.P_NPRB: cell.n_prb, kn.P_BPP_DL: cell.bits_per_prb_dl, kn.P_BPP_UL: cell.bits_per_prb_ul,
-            kn.P_CAP_DL: cell.cap_prb_dl, kn.P_CAP_UL: min(cell.cap_prb_ul, cell.n_prb - pucch), kn.P_BITS: cell.packet_bits,
+            kn.P_NUE: cell.n_ue, kn.P_NPRB: cell.n_prb, kn.P_BPP_DL: cell.bits_per_prb_dl, kn.P_BPP_UL:
+            cell.bits_per_prb_ul,
+            kn.P_CAP_DL: cell.cap_prb_dl, kn.P_CAP_UL: min(cell.cap_prb_ul, cell.n_prb - pucch), kn.P_BITS:
+            cell.packet_bits,
             kn.P_BATCH: cell.grant_policy is GrantPolicy.BATCH, kn.P_BATCH_MS: cell.batch_ms,
             kn.P_FULL_DL: cell.full_buffer_dl, kn.P_FULL_UL: cell.full_buffer_ul, kn.P_UL_GRANT: cell.ul_grant_ms,
-            kn.P_DL_PIPE: cell.dl_pipeline_ms, kn.P_BUF: cell.buffer_packets, kn.P_BASE: du.base_ms, kn.P_DLF: du.dl_fixed_ms,
+            kn.P_DL_PIPE: cell.dl_pipeline_ms, kn.P_BUF: cell.buffer_packets, kn.P_BASE: du.base_ms, kn.P_DLF:
+            du.dl_fixed_ms,
             kn.P_DLS: du.dl_full_ms, kn.P_ULF: du.ul_fixed_ms, kn.P_ULS: du.ul_full_ms, kn.P_DU_PAR: du.parallelism,
             kn.P_SKIP: du.skip_after_ms, kn.P_DEADLINE: du.deadline_ms, kn.P_LATE: du.late_cost,
-            kn.P_INFLIGHT: du.inflight_slots, kn.P_RESUME: du.resume_ms, kn.P_SECOND: du.second_cpu_ms,
-            kn.P_CU_BASE: cu.base_share, kn.P_CU_PKT: cu.packet_ms, kn.P_CU_PAR: cu.parallelism, kn.P_CU_BUF: cu.buffer_ms,
+            kn.P_INFLIGHT: du.inflight_slots, kn.P_RESUME: du.resume_ms, kn.P_RESYNC: min(du.resync_ms,
+            du.skip_after_ms),
+            kn.P_SECOND: du.second_cpu_ms,
+            kn.P_CU_BASE: cu.base_share, kn.P_CU_PKT: cu.packet_ms, kn.P_CU_PAR: cu.parallelism, kn.P_CU_BUF:
+            cu.buffer_ms,
             kn.P_FH: links.fronthaul_ms, kn.P_MH: links.midhaul_ms, kn.P_BH: links.backhaul_ms,
             kn.P_MH_SER: wire_kbit / links.midhaul_mbps, kn.P_BH_SER: wire_kbit / links.backhaul_mbps,
             kn.P_PERIOD: CFS_PERIOD_MS, kn.P_DU_QUOTA: 16.0 * CFS_PERIOD_MS, kn.P_CU_QUOTA: 16.0 * CFS_PERIOD_MS,
@@ -144,14 +152,17 @@ class DataPlane:
                     self._phase[cell, way, :n_ue] = np.clip((due - self.now_ms) / old, 0.0, 1.0)
                 due[:] = np.inf
             elif np.isfinite(old):
-                due[:] = np.maximum(self.now_ms + (due - self.now_ms) * (new / old), due.min(initial=np.inf))
-                due[:] = np.minimum(due, self.now_ms + new)
+                ahead = np.maximum(due - self.now_ms, 0.0)
+                due += ahead * (new / old - 1.0)
             else:
                 due[:] = self.now_ms + self._phase[cell, way, :n_ue] * new
             self._par[cell, column] = new
 
     def _slow(self, n_slots: int) -> tuple[FloatArray, FloatArray]:
-        """Return the slow noise of the blocks that the next slots touch, shapes (g, blocks); blocks go on over calls."""
+        """Return the slow noise of the blocks that the next slots touch, shapes (g, blocks).
+
+        Blocks go on from call to call.
+        """
         first, last = self.now_ms // SLOW_BLOCK_MS, (self.now_ms + n_slots - 1) // SLOW_BLOCK_MS
         fresh = last - max(self._block, first - 1)
         g = len(self.cells)
@@ -193,7 +204,7 @@ class DataPlane:
             noise *= sd
             noise -= 0.5 * sd * sd
             np.exp(noise, out=noise)
-            kn.advance_cells(
+            advance_cells(
                 self.now_ms, step, self._par, self._st, self._counters, self._ue, self._cnt, self._sent, self._ready,
                 self._pend, self._hist, noise, slow_du, slow_cu, self._log, self._n_log,
             )  # fmt: skip
@@ -203,8 +214,8 @@ class DataPlane:
     def take_counters(self) -> Counters:
         """Return the counters since they were last taken and set them to zero.
 
-        Besides the kernel's sums: `tb_nok_*` (HARQ transmissions counted NOK), `backlog_bits_*` and `jitter_ms_*` (mean over
-        UEs) as they are now, `delay_p99_ms_*`, `cu_budget_ms` (CPU-ms that the quota left for packets).
+        Besides the kernel's sums: `tb_nok_*` (HARQ transmissions counted NOK), `backlog_bits_*` and `jitter_ms_*`
+        (mean over UEs) as they are now, `delay_p99_ms_*`, `cu_budget_ms` (CPU-ms that the quota left for packets).
         """
         columns = {name: self._counters[:, i].copy() for i, name in enumerate(kn.COUNTERS)}
         nok_share = np.array([c.du.nok_share for c in self.cells])

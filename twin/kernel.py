@@ -3,83 +3,160 @@
 Semantics (what `twin.reference` states again, packet by packet, on SimPy):
 
 * A sender emits a datagram per UE and direction at a constant interval. Downlink: backhaul (FIFO serialisation, delay),
-  CU, midhaul (the same), queue of the UE at the DU, slot, fronthaul and air. Uplink: queue of the UE, slot, midhaul, CU,
-  backhaul, core.
+  CU, midhaul (the same), queue of the UE at the DU, slot, fronthaul and air. Uplink: queue of the UE, slot, midhaul,
+  CU, backhaul, core.
 * A DU handles one slot a ms, in order: slot n starts at s = max(n, end of the slot before). If s - n exceeds
-  `skip_after_ms` it is skipped. If s - n exceeds `deadline_ms` it costs `late_cost` of its demand and carries nothing.
-  Otherwise grants are made for what is queued at s (downlink) and what is at least `ul_grant_ms` old at n (uplink); if the
-  slot ends later than n + `deadline_ms` it is lost and the data stay queued. After a stall longer than 1 ms the next grants
-  of each direction, one for each of the last `inflight_slots` slots that was served, are HARQ retransmissions without new data.
+  `skip_after_ms` it is skipped, and so are the next ones until s - n is at most `resync_ms` (the slot clock jumps).
+  If s - n exceeds `deadline_ms` it costs `late_cost` of its demand and carries nothing.
+  Otherwise grants are made for what is queued at s (downlink) and what is at least `ul_grant_ms` old at n (uplink);
+  if the slot ends later than n + `deadline_ms` it is lost and the data stay queued. After a stall longer than 1 ms
+  the next grants of each direction, one for each of the last `inflight_slots` slots that was served, are HARQ
+  retransmissions without new data.
 * A CU works in order of arrival through packets of both directions and, every ms, through its steady work.
-* CFS: work runs at `parallelism` CPU-ms per ms and draws on a quota that is refilled every period and does not accumulate;
-  work splits across periods. When the quota is used up everything waits for the next period, and each time that it does,
-  `resume_ms` more is to be done in a DU.
+* CFS: work runs at `parallelism` CPU-ms per ms and draws on a quota that is refilled every period and does not
+  accumulate; work splits across periods. When the quota is used up everything waits for the next period, and each
+  time that it does, `resume_ms` more is to be done in a DU.
 
-The functions run uncompiled too (`NUMBA_DISABLE_JIT=1`, or no numba) and then give the same numbers. Cells do not touch each
-other, so the loop over them is outermost. All times in ms, all work in CPU-ms.
+The functions run uncompiled too (`NUMBA_DISABLE_JIT=1`, or no numba) and then give the same numbers. Cells do not
+touch each other, so the loop over them is outermost. All times in ms, all work in CPU-ms.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COUNTERS", "advance_cells"]
+from twin.kernel_layout import (
+    C_DONE,
+    C_IN,
+    C_READY,
+    C_SENT,
+    DELAY_BINS,
+    DELAY_FINE_BINS,
+    DELAY_FINE_MS,
+    K_AVL_DL,
+    K_AVL_UL,
+    K_CGROUP_DU,
+    K_CPU_CU,
+    K_CPU_DU,
+    K_CU_BASE,
+    K_CU_PKT,
+    K_DEL_DL,
+    K_DEL_UL,
+    K_DLY_DL,
+    K_DROP_DL,
+    K_DROP_UL,
+    K_LATE,
+    K_OFF_DL,
+    K_OFF_UL,
+    K_OK,
+    K_PKT_DL,
+    K_PRB_DL,
+    K_PRB_UL,
+    K_RETX_DL,
+    K_RETX_UL,
+    K_SKIP,
+    K_SLOTS,
+    K_STALL_CU,
+    K_STALL_DU,
+    K_TB_DL,
+    K_TB_UL,
+    K_THR_CU,
+    K_THR_DU,
+    P_BASE,
+    P_BATCH,
+    P_BATCH_MS,
+    P_BH,
+    P_BH_SER,
+    P_BITS,
+    P_BPP_DL,
+    P_BPP_UL,
+    P_BUF,
+    P_CAP_DL,
+    P_CAP_UL,
+    P_CU_BASE,
+    P_CU_BUF,
+    P_CU_FACTOR,
+    P_CU_PAR,
+    P_CU_PKT,
+    P_CU_QUOTA,
+    P_DEADLINE,
+    P_DL_PIPE,
+    P_DLF,
+    P_DLS,
+    P_DU_FACTOR,
+    P_DU_PAR,
+    P_DU_QUOTA,
+    P_FH,
+    P_FULL_DL,
+    P_FULL_UL,
+    P_INFLIGHT,
+    P_IV_DL,
+    P_IV_UL,
+    P_LATE,
+    P_MH,
+    P_MH_SER,
+    P_NPRB,
+    P_NUE,
+    P_PERIOD,
+    P_RESUME,
+    P_RESYNC,
+    P_SECOND,
+    P_SKIP,
+    P_UL_GRANT,
+    P_ULF,
+    P_ULS,
+    S_BH_DL,
+    S_BH_UL,
+    S_CU_END,
+    S_CU_FLAG,
+    S_CU_FREE,
+    S_CU_LEFT,
+    S_DU_END,
+    S_DU_FLAG,
+    S_DU_FREE,
+    S_DU_LEFT,
+    S_JUMP,
+    S_LAST_DL,
+    S_LAST_UL,
+    S_MASK,
+    S_MH_DL,
+    S_MH_UL,
+    S_PEND_HEAD,
+    S_PEND_TAIL,
+    S_RETX_DL,
+    S_RETX_UL,
+    S_RR,
+    S_TICK,
+    U_JITTER,
+    U_NEXT,
+    U_TRANSIT,
+)
+
+__all__ = ["advance_cells"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 try:
     from numba import njit
-
-    def _inl(function: _F) -> _F:
-        return njit(inline="always", error_model="numpy")(function)
-
-    def _jit(function: _F) -> _F:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
 except ImportError:  # numba is only a matter of speed
 
-    def _jit(function: _F) -> _F:
-        return function
+    def njit(**_: Any) -> Callable[[Any], Any]:  # type: ignore[no-redef]
+        """Leave a function as it is."""
+        return lambda function: function
 
 
-# Columns of `par` (parameters of a cell).
-(
-    P_NUE, P_NPRB, P_BPP_DL, P_BPP_UL, P_CAP_DL, P_CAP_UL, P_BITS, P_BATCH, P_BATCH_MS, P_FULL_DL, P_FULL_UL,
-    P_UL_GRANT, P_DL_PIPE, P_BUF, P_BASE, P_DLF, P_DLS, P_ULF, P_ULS, P_DU_PAR, P_SKIP, P_DEADLINE, P_LATE, P_INFLIGHT,
-    P_RESUME, P_SECOND, P_CU_BASE, P_CU_PKT, P_CU_PAR, P_CU_BUF, P_FH, P_MH, P_BH, P_MH_SER, P_BH_SER, P_PERIOD,
-    P_DU_QUOTA, P_CU_QUOTA, P_DU_FACTOR, P_CU_FACTOR, P_IV_DL, P_IV_UL, N_PAR,
-) = range(43)  # fmt: skip
+def _jit(function: _F) -> _F:
+    return cast(_F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
-# Columns of `st` (state of a cell).
-(
-    S_DU_FREE, S_DU_END, S_DU_LEFT, S_DU_FLAG, S_MASK, S_RETX_DL, S_RETX_UL, S_LAST_DL, S_LAST_UL, S_RR,
-    S_CU_FREE, S_CU_END, S_CU_LEFT, S_CU_FLAG, S_TICK, S_BH_DL, S_MH_DL, S_BH_UL, S_MH_UL, S_PEND_HEAD, S_PEND_TAIL, N_ST,
-) = range(22)  # fmt: skip
 
-# Columns of `ue` (state of a UE in one direction; direction 0 is down, 1 is up).
-U_NEXT, U_TRANSIT, U_JITTER, N_UE = range(4)
-# Columns of `cnt` (packets of a UE in one direction): in the queue since the start, ready at the DU, bits sent, packets done.
-C_IN, C_READY, C_SENT, C_DONE, N_CNT = range(5)
-
-COUNTERS = (
-    "slots", "slots_ok", "slots_late", "slots_skipped", "offered_bits_dl", "offered_bits_ul", "delivered_bits_dl",
-    "delivered_bits_ul", "dropped_packets_dl", "dropped_packets_ul", "packets_dl", "packets_ul", "delay_sum_ms_dl",
-    "delay_sum_ms_ul", "prb_used_dl", "prb_used_ul", "prb_available_dl", "prb_available_ul", "tb_ok_dl", "tb_ok_ul",
-    "tb_retx_dl", "tb_retx_ul", "cpu_ms_du", "cpu_ms_cu", "stall_ms_du", "stall_ms_cu", "cgroup_throttled_ms_du",
-    "throttled_periods_du", "throttled_periods_cu", "cu_packet_ms", "cu_base_ms",
-)  # fmt: skip
-"""What the kernel counts per cell since the counters were last set to zero; sums of bits, packets, PRBs, slots or ms."""
-(
-    K_SLOTS, K_OK, K_LATE, K_SKIP, K_OFF_DL, K_OFF_UL, K_DEL_DL, K_DEL_UL, K_DROP_DL, K_DROP_UL, K_PKT_DL, K_PKT_UL,
-    K_DLY_DL, K_DLY_UL, K_PRB_DL, K_PRB_UL, K_AVL_DL, K_AVL_UL, K_TB_DL, K_TB_UL, K_RETX_DL, K_RETX_UL, K_CPU_DU, K_CPU_CU,
-    K_STALL_DU, K_STALL_CU, K_CGROUP_DU, K_THR_DU, K_THR_CU, K_CU_PKT, K_CU_BASE, N_COUNTERS,
-) = range(32)  # fmt: skip
-
-DELAY_FINE_MS, DELAY_FINE_BINS, DELAY_BINS = 0.1, 1000, 3000  # 0.1 ms up to 100 ms, then 1 ms up to 2.1 s
+def _inl(function: _F) -> _F:
+    # Calls with a dozen arrays cost as much as their work: these functions become part of their caller.
+    return cast(_F, njit(inline="always", error_model="numpy")(function))
 
 
 @_jit
@@ -87,7 +164,11 @@ def _serve(
     t: float, work: float, par: float, quota: float, period: float, end: float, left: float, flag: float, second: float,
     resume: float,
 ) -> tuple[float, float, float, float, float, float, float, float]:  # fmt: skip
-    """Run `work` from `t` under CFS: (finish, period's end, quota left, flag, stalled, cgroup throttled, periods, more work)."""
+    """Run `work` from `t` under CFS.
+
+    Returns finish, end of the period, quota left, flag, time stalled, time throttled as the cgroup counts it, periods
+    throttled, work added by resuming.
+    """
     stall = 0.0
     more = 0.0
     cgroup = 0.0
@@ -163,10 +244,14 @@ def _next_downlink(c: int, n_ue: int, p: Any, s: Any, ue: Any) -> tuple[int, flo
 
 @_inl
 def _drain_cu(
-    c: int, until: float, next_u: int, next_send: float, at_dl: float, block0: int, slow: Any, p: Any, s: Any, k: Any, ue: Any,
+    c: int, until: float, next_u: int, next_send: float, at_dl: float, block0: int, slow: Any, p: Any, s: Any, k: Any,
+    ue: Any,
     cnt: Any, sent: Any, ready: Any, pend: Any, hist: Any, log: Any, n_log: Any,
 ) -> tuple[int, float, float]:  # fmt: skip
-    """Let the CU take everything that reaches it by `until`: steady work, downlink from the backhaul, uplink from the DU."""
+    """Let the CU take everything that reaches it by `until`.
+
+    Steady work, downlink from the backhaul, uplink from the DU; returns the next downlink packet (UE, sent, at the CU).
+    """
     n_ue = int(p[P_NUE])
     ring = sent.shape[3] - 1
     pending = pend.shape[1] - 1
@@ -213,7 +298,16 @@ def _drain_cu(
             s[S_CU_LEFT] -= work
         else:
             done, s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], stall, _, periods, _ = _serve(
-                start, work, p[P_CU_PAR], p[P_CU_QUOTA], p[P_PERIOD], s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], np.inf, 0.0
+                start,
+                work,
+                p[P_CU_PAR],
+                p[P_CU_QUOTA],
+                p[P_PERIOD],
+                s[S_CU_END],
+                s[S_CU_LEFT],
+                s[S_CU_FLAG],
+                np.inf,
+                0.0,
             )
             k[K_STALL_CU] += stall
             k[K_THR_CU] += periods
@@ -238,8 +332,13 @@ def _drain_cu(
 
 
 @_inl
-def _grant(c: int, way: int, start: float, cap: float, p: Any, s: Any, cnt: Any, sent: Any, ready: Any, give: Any) -> float:
-    """Share the slot's PRBs: equal shares first, what is left in turn. Fills `give` (bits a UE may send), returns PRBs."""
+def _grant(
+    c: int, way: int, start: float, cap: float, p: Any, s: Any, cnt: Any, sent: Any, ready: Any, give: Any
+) -> float:
+    """Share the slot's PRBs: equal shares first, what is left in turn.
+
+    Fills `give` (bits that each UE may send) and returns the PRBs used.
+    """
     n_ue = int(p[P_NUE])
     bpp = p[P_BPP_DL + way]
     bits = int(p[P_BITS])
@@ -293,7 +392,8 @@ def _grant(c: int, way: int, start: float, cap: float, p: Any, s: Any, cnt: Any,
 
 @_inl
 def _send(
-    c: int, way: int, at: float, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, pend: Any, hist: Any, give: Any, log: Any,
+    c: int, way: int, at: float, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, pend: Any, hist: Any, give:
+    Any, log: Any,
     n_log: Any,
 ) -> None:  # fmt: skip
     """Take the granted bits from the queues; packets whose last bit went are delivered (down) or go to the CU (up)."""
@@ -323,11 +423,11 @@ def _send(
 
 @_jit
 def _cell(
-    c: int, first: int, n_slots: int, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, ready: Any, pend: Any, hist: Any,
+    c: int, first: int, n_slots: int, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, ready: Any, pend: Any,
+    hist: Any,
     noise: Any, slow_du: Any, slow_cu: Any, log: Any, n_log: Any,
 ) -> None:  # fmt: skip
     n_ue = int(p[P_NUE])
-    bits = int(p[P_BITS])
     ring = sent.shape[3] - 1
     buffer = int(p[P_BUF])
     cap_dl = p[P_CAP_DL]
@@ -344,11 +444,29 @@ def _cell(
         block = (first + i) // 100 - first // 100
         start = max(a, s[S_DU_FREE])
         k[K_SLOTS] += 1.0
-        skipped = start - a > p[P_SKIP]
+        skipped = start - a > (p[P_RESYNC] if s[S_JUMP] != 0.0 else p[P_SKIP])
+        s[S_JUMP] = 1.0 if skipped else 0.0
         if packets:
             until = a if skipped else start
             next_u, next_send, at_dl = _drain_cu(
-                c, until, next_u, next_send, at_dl, first // 100, slow_cu, p, s, k, ue, cnt, sent, ready, pend, hist, log, n_log
+                c,
+                until,
+                next_u,
+                next_send,
+                at_dl,
+                first // 100,
+                slow_cu,
+                p,
+                s,
+                k,
+                ue,
+                cnt,
+                sent,
+                ready,
+                pend,
+                hist,
+                log,
+                n_log,
             )
             for u in range(n_ue):  # the uplink's senders, as far as a grant of this slot may reach
                 while ue[c, 1, u, U_NEXT] <= a - p[P_UL_GRANT]:
@@ -376,7 +494,10 @@ def _cell(
                 prb_dl = cap_dl
             else:
                 for u in range(n_ue):
-                    while cnt[c, 0, u, C_READY] < cnt[c, 0, u, C_IN] and ready[c, u, cnt[c, 0, u, C_READY] & ring] <= start:
+                    while (
+                        cnt[c, 0, u, C_READY] < cnt[c, 0, u, C_IN]
+                        and ready[c, u, cnt[c, 0, u, C_READY] & ring] <= start
+                    ):
                         cnt[c, 0, u, C_READY] += 1
                 prb_dl = _grant(c, 0, start, cap_dl, p, s, cnt, sent, ready, give_dl)
         if cap_ul > 0.0:
@@ -400,7 +521,15 @@ def _cell(
             s[S_DU_LEFT] -= work
         else:
             done, s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], stall, cgroup, periods, more = _serve(
-                start, work, p[P_DU_PAR], p[P_DU_QUOTA], p[P_PERIOD], s[S_DU_END], s[S_DU_LEFT], s[S_DU_FLAG], p[P_SECOND],
+                start,
+                work,
+                p[P_DU_PAR],
+                p[P_DU_QUOTA],
+                p[P_PERIOD],
+                s[S_DU_END],
+                s[S_DU_LEFT],
+                s[S_DU_FLAG],
+                p[P_SECOND],
                 p[P_RESUME],
             )
             work += more
@@ -467,11 +596,28 @@ def advance_cells(
 ) -> None:  # fmt: skip
     """Move all cells from slot `first` over `n_slots` slots, in place.
 
-    Shapes, with g cells, u UEs, q places in a queue: par (g, N_PAR), st (g, N_ST), counters (g, N_COUNTERS), ue (g, 2, u, N_UE),
-    cnt (g, 2, u, N_CNT), sent (g, 2, u, q), ready (g, u, q), pend (g, places, 3), hist (g, 2, DELAY_BINS), noise (g, n_slots),
-    slow_du and slow_cu (g, blocks of 100 slots touched), log (g, 2, packets, 2) and n_log (g, 2).
+    Shapes, with g cells, u UEs, q places in a queue: par (g, N_PAR), st (g, N_ST), counters (g, N_COUNTERS), ue (g,
+    2, u, N_UE), cnt (g, 2, u, N_CNT), sent (g, 2, u, q), ready (g, u, q), pend (g, places, 3), hist (g, 2,
+    DELAY_BINS), noise (g, n_slots), slow_du and slow_cu (g, blocks of 100 slots touched), log (g, 2, packets, 2) and
+    n_log (g, 2).
     """
     for c in range(par.shape[0]):
         _cell(
-            c, first, n_slots, par[c], st[c], counters[c], ue, cnt, sent, ready, pend, hist, noise, slow_du, slow_cu, log, n_log
+            c,
+            first,
+            n_slots,
+            par[c],
+            st[c],
+            counters[c],
+            ue,
+            cnt,
+            sent,
+            ready,
+            pend,
+            hist,
+            noise,
+            slow_du,
+            slow_cu,
+            log,
+            n_log,
         )

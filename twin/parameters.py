@@ -1,6 +1,7 @@
 """Parameters of the data plane: one frozen value per mechanism, times in ms, work in CPU-ms, rates in Mbit/s.
 
-`DuCompute` is what calibration fits; `CuCompute` and the links are priors (see each field) until somebody measures them.
+`DuCompute` is what calibration fits; `CuCompute` and the links are priors (see each field) until somebody measures
+them.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class GrantPolicy(StrEnum):
     """How the MAC meets a flow that does not fill the cell.
 
     SPREAD grants what is waiting in every slot (low delay, a decode in every slot); BATCH waits until a full slot is
-    waiting or the oldest packet has waited `batch_ms` (fewer, fuller slots). Which of the two a real gNB comes nearer to
-    was not measured: every statement about the knee of a constant-bit-rate flow is a prediction.
+    waiting or the oldest packet has waited `batch_ms` (fewer, fuller slots). Which of the two a real gNB comes nearer
+    to was not measured: every statement about the knee of a constant-bit-rate flow is a prediction.
     """
 
     SPREAD = "spread"
@@ -40,7 +41,11 @@ class GrantPolicy(StrEnum):
 def _check_numbers(value: Any) -> None:
     for f in fields(value):
         number = getattr(value, f.name)
-        if isinstance(number, float | int) and not isinstance(number, bool) and not (math.isfinite(number) and number >= 0):
+        if (
+            isinstance(number, float | int)
+            and not isinstance(number, bool)
+            and not (math.isfinite(number) and number >= 0)
+        ):
             raise InputError("must be a finite number, zero or above", key=f.name, value=number)
 
 
@@ -48,8 +53,8 @@ def _check_numbers(value: Any) -> None:
 class DuCompute:
     """CPU demand of a DU per slot of 1 ms, and what becomes of slots that are late (`rt` radio mode).
 
-    The demand of a slot is base + [DL grant](dl_fixed + dl_full x share of PRBs) + [UL grant](ul_fixed + ul_full x share),
-    times a lognormal noise per slot (`slot_cv`) and a slow one (`slow_sd`, AR(1) with `slow_tau_ms`).
+    The demand of a slot is base + [DL grant](dl_fixed + dl_full x share of PRBs) + [UL grant](ul_fixed + ul_full x
+    share), times a lognormal noise per slot (`slot_cv`) and a slow one (`slow_sd`, AR(1) with `slow_tau_ms`).
     """
 
     base_ms: float = 0.49
@@ -67,8 +72,10 @@ class DuCompute:
     slow_tau_ms: float = 1000.0
     parallelism: float = 1.3
     """CPU-ms done per ms while the DU catches up."""
-    skip_after_ms: float = 17.0
-    """A slot that could not be started within this time is skipped at no cost."""
+    skip_after_ms: float = 45.0
+    """If a slot could not be started within this time the slot clock jumps: slots are skipped at no cost ..."""
+    resync_ms: float = 17.0
+    """... up to the first one that is late by no more than this."""
     deadline_ms: float = 4.25
     """A slot that is not finished by then is lost: no downlink data, uplink counted as not decoded."""
     late_cost: float = 0.3
@@ -92,8 +99,10 @@ class DuCompute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CuCompute:
-    """CPU demand of a CU: a steady part and a part per packet. Uncalibrated: from the ranges of the public 5G data set of
-    Hammar et al. (0.17 to 0.38 core over 0 to 20 Mbit/s), work done in order, no deadline."""
+    """CPU demand of a CU: a steady part and a part per packet, work done in order, no deadline.
+
+    Uncalibrated: from the ranges of the public 5G data set of Hammar et al. (0.17 to 0.38 core over 0 to 20 Mbit/s).
+    """
 
     base_share: float = 0.17
     """Cores used whatever the traffic."""

@@ -1,0 +1,46 @@
+"""Where what stands in the arrays of the data plane: one name per column."""
+
+from __future__ import annotations
+
+__all__ = ["COUNTERS", "DELAY_BINS", "DELAY_FINE_BINS", "DELAY_FINE_MS"]
+
+# Columns of `par` (parameters of a cell).
+(
+    P_NUE, P_NPRB, P_BPP_DL, P_BPP_UL, P_CAP_DL, P_CAP_UL, P_BITS, P_BATCH, P_BATCH_MS, P_FULL_DL, P_FULL_UL,
+    P_UL_GRANT, P_DL_PIPE, P_BUF, P_BASE, P_DLF, P_DLS, P_ULF, P_ULS, P_DU_PAR, P_SKIP, P_DEADLINE, P_LATE,
+    P_INFLIGHT,
+    P_RESUME, P_SECOND, P_CU_BASE, P_CU_PKT, P_CU_PAR, P_CU_BUF, P_FH, P_MH, P_BH, P_MH_SER, P_BH_SER, P_PERIOD,
+    P_DU_QUOTA, P_CU_QUOTA, P_DU_FACTOR, P_CU_FACTOR, P_IV_DL, P_IV_UL,
+    P_RESYNC, N_PAR,
+) = range(44)  # fmt: skip
+
+# Columns of `st` (state of a cell).
+(
+    S_DU_FREE, S_DU_END, S_DU_LEFT, S_DU_FLAG, S_MASK, S_RETX_DL, S_RETX_UL, S_LAST_DL, S_LAST_UL, S_RR,
+    S_CU_FREE, S_CU_END, S_CU_LEFT, S_CU_FLAG, S_TICK, S_BH_DL, S_MH_DL, S_BH_UL, S_MH_UL, S_PEND_HEAD, S_PEND_TAIL,
+    S_JUMP, N_ST,
+) = range(23)  # fmt: skip
+
+# Columns of `ue` (state of a UE in one direction; direction 0 is down, 1 is up).
+U_NEXT, U_TRANSIT, U_JITTER, N_UE = range(4)
+# Columns of `cnt` (packets of a UE in one direction): in the queue since the start, ready at the DU, bits sent,
+# packets done.
+C_IN, C_READY, C_SENT, C_DONE, N_CNT = range(5)
+
+COUNTERS = (
+    "slots", "slots_ok", "slots_late", "slots_skipped", "offered_bits_dl", "offered_bits_ul", "delivered_bits_dl",
+    "delivered_bits_ul", "dropped_packets_dl", "dropped_packets_ul", "packets_dl", "packets_ul", "delay_sum_ms_dl",
+    "delay_sum_ms_ul", "prb_used_dl", "prb_used_ul", "prb_available_dl", "prb_available_ul", "tb_ok_dl", "tb_ok_ul",
+    "tb_retx_dl", "tb_retx_ul", "cpu_ms_du", "cpu_ms_cu", "stall_ms_du", "stall_ms_cu", "cgroup_throttled_ms_du",
+    "throttled_periods_du", "throttled_periods_cu", "cu_packet_ms", "cu_base_ms",
+)  # fmt: skip
+"""What the kernel counts per cell since the counters were last set to zero; sums of bits, packets, PRBs, slots or
+ms."""
+(
+    K_SLOTS, K_OK, K_LATE, K_SKIP, K_OFF_DL, K_OFF_UL, K_DEL_DL, K_DEL_UL, K_DROP_DL, K_DROP_UL, K_PKT_DL, K_PKT_UL,
+    K_DLY_DL, K_DLY_UL, K_PRB_DL, K_PRB_UL, K_AVL_DL, K_AVL_UL, K_TB_DL, K_TB_UL, K_RETX_DL, K_RETX_UL, K_CPU_DU,
+    K_CPU_CU,
+    K_STALL_DU, K_STALL_CU, K_CGROUP_DU, K_THR_DU, K_THR_CU, K_CU_PKT, K_CU_BASE, N_COUNTERS,
+) = range(32)  # fmt: skip
+
+DELAY_FINE_MS, DELAY_FINE_BINS, DELAY_BINS = 0.1, 1000, 3000  # 0.1 ms up to 100 ms, then 1 ms up to 2.1 s
