@@ -19,7 +19,7 @@ from col.noise import TrajectoryDraws, shrunk_correlation
 from col.plant import PlantDescription, Windows
 from col.prior import LeafDesign, PassiveRows, design_leaves, passive_rows
 from col.problem import Problem, Settings
-from col.region import Region
+from col.region import Region, RegionLeaf
 from col.requirement import LeafScale, Reduction, reduce_specification
 
 __all__ = ["EffectModel", "LeafSummary", "Mechanism"]
@@ -27,7 +27,8 @@ __all__ = ["EffectModel", "LeafSummary", "Mechanism"]
 FloatArray = NDArray[np.float64]
 _TRAJECTORIES = 2048
 _TRAJECTORIES_WHOLE = 384
-_REFIT_AFTER = (3, 6, 10, 15, 22, 30, 40, 52, 70, 100)
+_REFIT_AFTER = (3, 7, 14, 24, 38, 60, 100)
+_DOUBTED = 96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,52 @@ class LeafSummary:
     run_sd: float
     window_sd: float
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Border:
+    """Tracked points `columns` (u,) of a leaf at which its border is in doubt, by `weights` (u,).
+
+    `table` (g,) is the gain of a trial at each tracked point of a leaf with one control, empty for others.
+    """
+
+    columns: NDArray[np.int64]
+    weights: FloatArray
+    table: FloatArray
+
+    @classmethod
+    def around(cls, leaf: Leaf, doubt: FloatArray) -> Border | None:
+        """Return the border of a leaf given the doubt at each of its tracked points, None if there is no doubt."""
+        columns = np.argsort(-doubt)[:_DOUBTED]
+        columns = columns[doubt[columns] > 1e-3]
+        if not len(columns):
+            return None
+        sd = leaf.posterior.moments[1]
+        weights = doubt[columns] / len(sd)
+        table = np.empty(0)
+        if len(leaf.columns) == 1:
+            cross = leaf.posterior.tracked_covariance(np.arange(len(sd)), columns)
+            table = _sharpening(cross, sd, sd[columns], leaf.theta.trial) @ weights
+        return cls(columns=columns, weights=weights, table=table)
+
+    def gain(self, leaf: Leaf, table: RegionLeaf, x: FloatArray) -> FloatArray:
+        """Return the weighted share of the doubt that a trial at each of `x` (n, d) would remove, shape (n,)."""
+        if len(self.table):
+            at = (x[:, leaf.columns[0]] - leaf.low[0]) / leaf.span[0]
+            result: FloatArray = np.interp(at, leaf.tracked_controls[:, 0], self.table)
+            return result
+        points = table.inputs(x)
+        same = np.array_equal(points, np.broadcast_to(points[0], points.shape))
+        cross, sd = leaf.posterior.covariance_with_tracked(points[:1] if same else points, self.columns)
+        gain = _sharpening(cross, sd, leaf.posterior.moments[1][self.columns], leaf.theta.trial) @ self.weights
+        return np.repeat(gain, len(x)) if same else gain
+
+
+def _sharpening(cross: FloatArray, here: FloatArray, there: FloatArray, noise: float) -> FloatArray:
+    """By what share the standard deviation `there` (u,) falls after a trial where it is `here` (n,); shape (n, u)."""
+    drop = cross**2 / (here[:, None] ** 2 + noise**2) / there**2
+    result: FloatArray = 1.0 - np.sqrt(np.maximum(1.0 - drop, 0.0))
+    return result
 
 
 class EffectModel(Protocol):
@@ -87,6 +134,7 @@ class Mechanism:
         self._trials = 0
         self._notes: list[str] = []
         self._region: Region | None = None
+        self._border: list[Border | None] | None = None
 
     def _design(self) -> tuple[LeafDesign, ...]:
         adjusted = self._settings.prior != "naive"
@@ -186,7 +234,7 @@ class Mechanism:
         if self._trials in _REFIT_AFTER:
             for leaf in self._leaves:
                 leaf.refit()
-        self._region = None
+        self._region = self._border = None
 
     def _correlation(self) -> FloatArray:
         """Correlation of run effects across leaves, from what trials left unexplained."""
@@ -242,48 +290,29 @@ class Mechanism:
 
     def information(self, x: FloatArray) -> FloatArray:
         """Return the share by which knowledge of the border would sharpen, summed over the leaves, at `x` (n, d)."""
-        total = np.zeros(len(x))
         region = self.region()
-        for number, leaf in enumerate(self._leaves):
-            if not leaf.columns:
-                continue
-            weights = self._border_weights(region, number)
-            if weights is None:
-                continue
-            columns = np.argsort(-weights)[:96]
-            columns = columns[weights[columns] > 1e-3]
-            if not len(columns):
-                continue
-            sd = leaf.posterior.moments[1]
-            if len(leaf.columns) == 1:
-                rows = np.arange(len(leaf.tracked_controls))
-                cross, here = leaf.posterior.tracked_covariance(rows, columns), sd
-            else:
-                z = region.leaves[number].inputs(x)
-                cross = leaf.posterior.covariance_with_tracked(z, columns)
-                here = region.leaves[number].moments(x)[1]
-            drop = cross**2 / (here[:, None] ** 2 + leaf.theta.trial**2) / sd[columns] ** 2
-            gain = (1.0 - np.sqrt(np.maximum(1.0 - drop, 0.0))) @ weights[columns] / len(sd)
-            if len(leaf.columns) == 1:
-                at = (x[:, leaf.columns[0]] - leaf.low[0]) / leaf.span[0]
-                gain = np.interp(at, leaf.tracked_controls[:, 0], gain)
-            total += gain
+        if self._border is None:
+            self._border = [self._border_of(region, number) for number in range(len(self._leaves))]
+        total = np.zeros(len(x))
+        for leaf, table, border in zip(self._leaves, region.leaves, self._border, strict=True):
+            if border is not None:
+                total += border.gain(leaf, table, x)
         return total
 
-    def _border_weights(self, region: Region, number: int) -> FloatArray | None:
-        """How much each tracked point of a leaf is in doubt, shape (m,): 1 on the border, falling with knowledge."""
+    def _border_of(self, region: Region, number: int) -> Border | None:
+        """Where the border of one leaf is in doubt: weights 1 on the border, falling with knowledge."""
         leaf = self._leaves[number]
+        if not leaf.columns:
+            return None
         mean, sd = leaf.posterior.moments
-        doubt: FloatArray | None = None
-        for requirement, demand in zip(region.reduction.requirements, region.worst, strict=True):
-            if requirement.leaf != number:
-                continue
-            distance = requirement.sign * (mean - requirement.threshold) - np.quantile(demand, region.alpha)
-            here = np.exp(-0.5 * (distance / (region.beta * sd)) ** 2)
-            doubt = here if doubt is None else np.maximum(doubt, here)
-        if doubt is None and number < len(region.leaves) and region.reduction.whole:
-            return np.ones(len(mean)) * sd / sd.max()
-        return doubt
+        doubt = np.zeros(len(mean))
+        for i, requirement in enumerate(region.reduction.requirements):
+            if requirement.leaf == number:
+                distance = requirement.sign * (mean - requirement.threshold) - region.demanded(i)
+                doubt = np.maximum(doubt, np.exp(-0.5 * (distance / (region.beta * sd)) ** 2))
+        if region.reduction.whole and not doubt.any():
+            doubt = sd / sd.max()
+        return Border.around(leaf, doubt)
 
     def summaries(self) -> tuple[LeafSummary, ...]:
         """Return what is modelled and how."""

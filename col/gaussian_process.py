@@ -221,16 +221,16 @@ class Posterior:
         result: FloatArray = prior - v[:, rows].T @ v[:, columns]
         return result
 
-    def covariance_with_tracked(self, points: FloatArray, columns: IntArray) -> FloatArray:
-        """Return the posterior covariance of `points` (m, p) with tracked points, shape (m, len(columns))."""
+    def covariance_with_tracked(self, points: FloatArray, columns: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the posterior covariance of `points` (m, p) with tracked points and the points' standard deviation."""
         n = self._n
-        prior = covariance(points, self.tracked[columns], self.theta)
+        prior, own = covariance(points, self.tracked[columns], self.theta), _prior_variance(points, self.theta)
         if not n:
-            return prior
+            return prior, np.sqrt(own)
         cross = covariance(self._z[:n], points, self.theta)
         left = solve_triangular(self._factor[:n, :n], cross, lower=True, check_finite=False)
-        result: FloatArray = prior - left.T @ self._v[:n, columns]
-        return result
+        sd: FloatArray = np.sqrt(np.maximum(own - np.einsum("ij,ij->j", left, left), 1e-12))
+        return prior - left.T @ self._v[:n, columns], sd
 
     def leave_one_out(self) -> tuple[FloatArray, FloatArray]:
         """Return each observation's residual and its standard deviation had it been left out, each (n,)."""

@@ -7,7 +7,7 @@ point. All numbers are in modelled units (`requirement.LeafScale`) but where a r
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ FloatArray = NDArray[np.float64]
 _GRID_LIMIT = 256
 _POOL = 512
 _FIT_ROWS = 110
+_BEND = 0.4
+_REACH = 0.2
+"""Nothing further than this share of a control's range from what was observed is taken to be known."""
 _LONGEST_CONTROL = 0.4
 """Length-scales fitted in a corner are over-confident: none of a control exceeds this share of its range."""
 
@@ -65,6 +68,8 @@ class Leaf:
     window_degrees: float = 0.0
     trials: int = 0
     support: int = 0
+    hull: FloatArray = field(default_factory=lambda: np.empty((2, 0)))
+    """Least and greatest value of each scaled control in what was observed near the operating point, (2, c)."""
 
     @classmethod
     def build(
@@ -121,6 +126,7 @@ class Leaf:
             floor=floor,
             saturated=saturated,
             support=rows.support if rows is not None else 0,
+            hull=np.repeat([[np.inf], [-np.inf]], len(columns), axis=1),
         )
         if rows is not None and len(rows.y) >= 8:
             leaf._learn_passive(rows, passive_rows)
@@ -137,6 +143,8 @@ class Leaf:
         usable = np.flatnonzero(np.isfinite(everything.y))
         chosen = select_rows(rows, count)
         self.passive = everything.take(chosen[np.isin(chosen, usable)])
+        near = np.argsort(rows.distance(), kind="stable")[: max(8, count // 2)]
+        self.hull = np.quantile(everything.z[near, : len(self.columns)], [0.02, 0.98], axis=0)
         self.theta = self._fit(iterations=30)
         state = Posterior(theta=self.theta, data=self.passive, tracked=np.empty((0, everything.z.shape[1]))).state()
         residual = everything.y[usable] - state.predict(everything.z[usable])[0]
@@ -187,7 +195,11 @@ class Leaf:
             passive=0.0,
         )
         spread = np.array([0.7, 1.0, 1.0, 1.5, 0.5, *[0.5] * c, *[0.7] * e])
-        return fit_hyperparameters(data, self.theta, lower, upper, spread, mean=self.mean, iterations=iterations)
+        found = fit_hyperparameters(data, self.theta, lower, upper, spread, mean=self.mean, iterations=iterations)
+        if c > 2:
+            return found
+        # A slope seen in a corner may bend within a length-scale: else straight lines would certify far from the data.
+        return replace(found, amplitude=max(found.amplitude, _BEND * found.linear))
 
     @property
     def mean(self) -> float:
@@ -213,6 +225,8 @@ class Leaf:
             if seen is not None and np.isfinite(seen).any():
                 extras[i] = 0.5 + (float(np.nanmean(seen)) - self.operating[i]) / self.spread[i]
         z = np.concatenate([(x[list(self.columns)] - self.low) / self.span, extras])
+        here = z[: len(self.columns)]
+        self.hull = np.array([np.minimum(self.hull[0], here), np.maximum(self.hull[1], here)])
         share, full = effective_share(len(y), self.rho), effective_share(5, self.rho)
         if len(y) > 1:
             scatter = float(((y - y.mean()) ** 2).sum())
@@ -251,6 +265,7 @@ class Leaf:
             low=self.low if len(self.columns) else np.zeros(1),
             span=self.span if len(self.columns) else np.ones(1),
             extras=np.full(len(self.operating), 0.5),
+            hull=self.hull + np.array([[-_REACH], [_REACH]]) if len(self.columns) else np.array([[-1.0], [2.0]]),
             grid=grid if table else nothing,
             grid_mean=mean if table else nothing,
             grid_sd=sd if table else nothing,

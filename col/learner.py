@@ -34,7 +34,9 @@ from col.specification import Verdict
 
 __all__ = ["Event", "Outcome", "Recorded", "Settings", "learn"]
 
-_VOLUME_POINTS = 4096
+_VOLUME_POINTS = 2048
+_IDLE = 6
+"""Trials of the reference in a row after which a learner that finds nothing else to try gives up."""
 _MODEL, _PICK, _VOLUME = 0, 1, 2
 
 
@@ -109,7 +111,10 @@ class _Learner:
         limiting = ""
         while True:
             region = self._model.region()
-            if tries and region.lower_bound(reference[None, :])[0] >= level and failures * 3 <= tries:
+            known = region.lower_bound(reference[None, :])[0] >= level
+            # Short of knowing, several passes and a likely estimate will do to look elsewhere in the region.
+            likely = tries >= 3 and not failures and region.probability(reference[None, :])[0] >= level
+            if tries and (known or likely) and failures * 3 <= tries:
                 yield ReferenceChecked(holds=True, trials=tries)
                 return ""
             stop = failures >= 2 and failures * 3 > tries
@@ -134,6 +139,7 @@ class _Learner:
         return conjuncts[int(np.argmin(values))].text
 
     def _expand(self) -> Iterator[Event]:
+        idle = 0
         while len(self._trials) < self._settings.max_trials:
             step = len(self._trials) + self._refused
             region = self._model.region()
@@ -146,7 +152,13 @@ class _Learner:
             rng = _generator(self._seed, _PICK, step)
             pick = self._policy.propose(self._model, region, rng, tried=tried, struck=self._struck)
             if pick is None:
-                return "no further configuration is safe enough to try"
+                idle += 1
+                if idle > _IDLE or self._policy.intervention(self._policy.reference) in self._struck:
+                    return "no further configuration is safe enough to try"
+                bound = float(region.lower_bound(self._policy.reference[None, :])[0])
+                yield from self._try(self._policy.reference, "the reference again: nothing else is safe enough", bound)
+                continue
+            idle = 0
             yield from self._try(pick.x, pick.why, pick.lower_bound)
         return "all trials made"
 

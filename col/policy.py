@@ -70,7 +70,7 @@ class Policy:
         affordable = self._cost.evaluate(x, self._names, self._reference) <= self._cost.budget + 1e-9
         safe = np.zeros(len(x), dtype=bool)
         if affordable.any():
-            safe[affordable] = region.lower_bound(x[affordable], beta=beta) >= self._level
+            safe[affordable] = region.lower_bound(x[affordable], beta=beta, least=self._level) >= self._level
         return safe
 
     def _score(self, model: EffectModel, x: FloatArray) -> FloatArray:

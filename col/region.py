@@ -26,6 +26,8 @@ __all__ = ["Region", "RegionLeaf"]
 
 FloatArray = NDArray[np.float64]
 _BLOCK = 2048
+_UNKNOWN = 1e6
+_TABLES = ("low", "span", "extras", "hull", "grid", "grid_mean", "grid_sd", "noise_grid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,8 @@ class RegionLeaf:
     """What is known of one leaf at the operating point, in modelled units.
 
     `columns` are the numbers of its controls, `low` and `span` (c,) scale them, `extras` (e,) are the scaled inputs of the
-    operating point. A leaf of one control is a table over `grid` (g,); any other keeps its posterior.
+    operating point. Outside of `hull` (2, c), scaled, nothing is known: no observation lies near enough. A leaf of one
+    control is a table over `grid` (g,); any other keeps its posterior.
     """
 
     scale: LeafScale
@@ -41,6 +44,7 @@ class RegionLeaf:
     low: FloatArray
     span: FloatArray
     extras: FloatArray
+    hull: FloatArray
     grid: FloatArray
     grid_mean: FloatArray
     grid_sd: FloatArray
@@ -56,14 +60,20 @@ class RegionLeaf:
         """Return mean, standard deviation of the knowledge, and relative noise scale at `x` (n, d), each (n,)."""
         if len(self.grid):
             at = (x[:, self.columns[0]] - self.low[0]) / self.span[0]
-            return (
-                np.interp(at, self.grid, self.grid_mean),
-                np.interp(at, self.grid, self.grid_sd),
-                np.interp(at, self.grid, self.noise_grid),
-            )
+            mean, sd = np.interp(at, self.grid, self.grid_mean), np.interp(at, self.grid, self.grid_sd)
+            return mean, self._unless_far(x, sd), np.interp(at, self.grid, self.noise_grid)
         assert self.state is not None
+        mine = x[:, list(self.columns)]
+        if len(x) > 1 and np.array_equal(mine, np.broadcast_to(mine[0], mine.shape)):  # a line along another control
+            mean, sd = self.state.predict(self.inputs(x[:1]))
+            return np.repeat(mean, len(x)), np.repeat(self._unless_far(x[:1], sd), len(x)), np.ones(len(x))
         mean, sd = self.state.predict(self.inputs(x))
-        return mean, sd, np.ones(len(x))
+        return mean, self._unless_far(x, sd), np.ones(len(x))
+
+    def _unless_far(self, x: FloatArray, sd: FloatArray) -> FloatArray:
+        at = (x[:, list(self.columns)] - self.low) / self.span
+        known = np.all((at >= self.hull[0] - 1e-9) & (at <= self.hull[1] + 1e-9), axis=1)
+        return np.where(known, sd, _UNKNOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,42 +125,56 @@ class Region:
         """Number of trajectories behind each probability."""
         return int(self.residuals.shape[0]) if self.reduction.whole else int(self.worst.shape[1])
 
-    def probability(self, x: FloatArray, beta: float = 0.0) -> FloatArray:
-        """Return P(phi | do(x)) with every leaf `beta` standard deviations towards violation; `x` (n, d), result (n,)."""
+    def probability(self, x: FloatArray, beta: float = 0.0, *, least: float = 0.0) -> FloatArray:
+        """Return P(phi | do(x)) with every leaf `beta` standard deviations towards violation; `x` (n, d), result (n,).
+
+        Where it is below `least`, any value below `least` may be returned: that saves most of the work.
+        """
         x = np.atleast_2d(np.asarray(x, dtype=float))
         if self.empty_because or self.reduction.impossible or not self.leaves:
             return np.zeros(len(x))
         result = np.empty(len(x))
         for start in range(0, len(x), _BLOCK):
-            result[start : start + _BLOCK] = self._probability(x[start : start + _BLOCK], beta)
+            result[start : start + _BLOCK] = self._probability(x[start : start + _BLOCK], beta, least)
         return result
 
-    def _probability(self, x: FloatArray, beta: float) -> FloatArray:
-        moments = [leaf.moments(x) for leaf in self.leaves]
+    @cached_property
+    def _cheapest_first(self) -> list[int]:
+        """Numbers of the leaves: tables before posteriors, few controls before many."""
+        return sorted(range(len(self.leaves)), key=lambda i: (not len(self.leaves[i].grid), len(self.leaves[i].columns)))
+
+    def _probability(self, x: FloatArray, beta: float, least: float) -> FloatArray:
         count = self.trajectories
-        words = (count + 63) // 64
+        share = np.ones(len(x))
         held: NDArray[np.uint64] | None = None
-        for requirement, (demand, bits) in zip(self.reduction.requirements, self._ranked, strict=True):
-            mean, sd, noise = moments[requirement.leaf]
-            distance = (requirement.sign * (mean - requirement.threshold) - beta * sd) / noise
-            rank = np.searchsorted(demand, distance, side="right")
-            if rank.min() == count:
+        alive = np.arange(len(x))
+        moments: dict[int, tuple[FloatArray, FloatArray, FloatArray]] = {}
+        for number in self._cheapest_first:
+            mine = [i for i, r in enumerate(self.reduction.requirements) if r.leaf == number]
+            if not mine and not self.reduction.whole:
                 continue
-            held = bits[rank] if held is None else held & bits[rank]
-        if held is None:
-            share = np.ones(len(x))
-        else:
-            share = np.bitwise_count(held).sum(axis=1) / count
-        if not self.reduction.whole:
-            return share
-        if held is None:
-            together = np.ones((len(x), count), dtype=bool)
-        else:
-            little = held.astype("<u8").view(np.uint8).reshape(len(x), words * 8)
-            together = np.unpackbits(little, axis=1, bitorder="little")[:, :count].astype(bool)
-        together &= self._whole_conjuncts(moments, len(x), beta)
-        result: FloatArray = together.mean(axis=1)
-        return result
+            mean, sd, noise = moments[number] = self.leaves[number].moments(x[alive])
+            for i in mine:
+                requirement, (demand, bits) = self.reduction.requirements[i], self._ranked[i]
+                distance = (requirement.sign * (mean - requirement.threshold) - beta * sd) / noise
+                rank = np.searchsorted(demand, distance, side="right")
+                if rank.min() < count:
+                    held = bits[rank] if held is None else held & bits[rank]
+            if held is None:
+                continue
+            share[alive] = np.bitwise_count(held).sum(axis=1) / count
+            if least > 0.0 and not np.all(kept := share[alive] >= least):
+                alive, held = alive[kept], held[kept]
+                moments = {k: (m[kept], s[kept], h[kept]) for k, (m, s, h) in moments.items()}
+                if not len(alive):
+                    return share
+        if self.reduction.whole:
+            together = self._whole_conjuncts([moments[i] for i in range(len(self.leaves))], len(alive), beta)
+            if held is not None:
+                octets = held.astype("<u8").view(np.uint8).reshape(len(alive), -1)
+                together &= np.unpackbits(octets, axis=1, bitorder="little")[:, :count].astype(bool)
+            share[alive] = together.mean(axis=1)
+        return share
 
     def _whole_conjuncts(
         self, moments: Sequence[tuple[FloatArray, FloatArray, FloatArray]], n: int, beta: float
@@ -198,10 +222,15 @@ class Region:
         assert worst is not None
         return worst
 
-    def lower_bound(self, x: FloatArray, *, uniform: bool = False, beta: float | None = None) -> FloatArray:
-        """Return P_low at `x` (n, d), shape (n,): pointwise with confidence 1 - delta, or uniform over the region."""
+    def lower_bound(
+        self, x: FloatArray, *, uniform: bool = False, beta: float | None = None, least: float = 0.0
+    ) -> FloatArray:
+        """Return P_low at `x` (n, d), shape (n,): pointwise with confidence 1 - delta, or uniform over the region.
+
+        Where it is below `least`, any value below `least` may be returned.
+        """
         used = beta if beta is not None else self.beta_uniform if uniform else self.beta
-        share = self.probability(x, used)
+        share = self.probability(x, used, least=least)
         # One standard error of the share itself: trajectories are finite.
         result: FloatArray = np.maximum(share - np.sqrt(share * (1.0 - share) / max(self.trajectories, 1)), 0.0)
         return result
@@ -210,7 +239,7 @@ class Region:
         """Return which of `x` (n, d) lie in the estimated region, shape (n,); nothing outside the bounds does."""
         x = np.atleast_2d(np.asarray(x, dtype=float))
         inside = np.all((x >= self.lower - 1e-9) & (x <= self.upper + 1e-9), axis=1)
-        result: NDArray[np.bool_] = inside & (self.lower_bound(x, uniform=uniform) >= self.alpha)
+        result: NDArray[np.bool_] = inside & (self.lower_bound(x, uniform=uniform, least=self.alpha) >= self.alpha)
         return result
 
     def uniform_points(self, rng: np.random.Generator, n: int) -> FloatArray:
@@ -221,6 +250,11 @@ class Region:
     def volume(self, rng: np.random.Generator, n: int = 4096, *, uniform: bool = False) -> float:
         """Return the share of the control box that the region fills, estimated on `n` points."""
         return float(self.contains(self.uniform_points(rng, n), uniform=uniform).mean())
+
+    def demanded(self, requirement: int) -> float:
+        """Return how far a leaf must lie on the good side to meet one requirement with probability alpha."""
+        demand = self._ranked[requirement][0]
+        return float(demand[min(int(np.ceil(self.alpha * len(demand))), len(demand) - 1)])
 
     def limiting(self, x: FloatArray) -> str:
         """Return the leaf whose requirement holds in the fewest trajectories at one configuration `x` (d,)."""
@@ -269,7 +303,7 @@ class Region:
         for number, signs in self.reduction.signs.items():
             arrays[f"signs_{number}"] = signs
         for i, leaf in enumerate(self.leaves):
-            for name in ("low", "span", "extras", "grid", "grid_mean", "grid_sd", "noise_grid"):
+            for name in _TABLES:
                 arrays[f"leaf_{i}_{name}"] = getattr(leaf, name)
             arrays[f"leaf_{i}_columns"] = np.array(leaf.columns, dtype=np.int64)
             if leaf.state is not None and not len(leaf.grid):
@@ -323,7 +357,7 @@ class Region:
                 centre=float(a["leaf_scales"][i, 0]),
                 scale=float(a["leaf_scales"][i, 1]),
             )
-            tables = {k: a[f"leaf_{i}_{k}"] for k in ("low", "span", "extras", "grid", "grid_mean", "grid_sd", "noise_grid")}
+            tables = {k: a[f"leaf_{i}_{k}"] for k in _TABLES}
             columns = tuple(int(c) for c in a[f"leaf_{i}_columns"])
             leaves.append(RegionLeaf(scale=scale, columns=columns, state=state, **tables))
         requirements = tuple(
