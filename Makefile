@@ -3,10 +3,10 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?=
-ARGS ?=
-TESTS ?=
-JOBS ?= 2
+PYTHON =
+ARGS =
+TESTS =
+JOBS = 2
 
 # Every test process has a core to itself: libraries that start a thread per core would only get in each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
