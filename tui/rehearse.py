@@ -23,6 +23,7 @@ from tui.report import render_report
 from tui.report_data import load_report_data, save_slices
 from tui.run_folder import RunFolder, StoredRun, find_run
 from tui.verification import Truth, verify
+from twin.ran import RunPlan, simulate
 from twin.scenario import Scenario, load_scenario
 from twin.twin import Twin
 
@@ -79,7 +80,7 @@ def rehearse(
     session = _resumed(request) if request.resume is not None else _new(request, now())
     started(session.folder.path)
     try:
-        if session.folder.is_finished:
+        if session.folder.is_finished and not (request.verify and _lacks_truth(session.folder)):
             return _already_done(session)
         return _run(session, request, progress, clock)
     finally:
@@ -94,7 +95,7 @@ def _run(
     twin = Twin(scenario, session.seed, workers=request.workers, first_run=stored.next_run)
     plant = ContinuedPlant(twin, stored)
     before = max((float(t.get("elapsed_s", 0.0)) for t in stored.trials), default=0.0)
-    began = clock()
+    began = 0.0
 
     def elapsed() -> float:
         return before + clock() - began
@@ -110,6 +111,10 @@ def _run(
         progress.update(status, f"{status.title}: {folder.path}")
         for warning in stored.warnings:
             progress.update(status, f"warning: {warning}")
+        status.doing = "compiles the data plane (once on this machine)"
+        progress.update(status)
+        _compile(scenario)
+        began = clock()
         recorder = Recorder(folder, problem.specification, twin.describe(), progress, status, elapsed)
         recorded = recorded_of(stored, twin.describe())
         for event in learn(plant, problem, session.settings, session.seed, recorded=recorded):
@@ -119,7 +124,12 @@ def _run(
         if request.verify and recorder.outcome is not None:
             status.doing = "computes the truth on the twin"
             progress.update(status, "verifies: computes the truth on the twin")
-            truth = verify(scenario, recorder.outcome, session.seed, request.workers)
+
+            def show(what: str, done: int, total: int) -> None:
+                status.doing = f"computes the truth on the twin: {what}, {done} of {total}"
+                progress.update(status)
+
+            truth = verify(scenario, recorder.outcome, seed=session.seed, workers=request.workers, progress=show)
             status.unsafe = truth.unsafe_trials
         status.doing = "writes the report"
         progress.update(status)
@@ -188,6 +198,17 @@ def _resumed(request: RehearsalRequest) -> _Session:
     folder.claim()
     stored = folder.load() if folder.is_finished else folder.mend()
     return _Session(scenario=scenario, settings=settings, seed=seed, folder=folder, stored=stored)
+
+
+def _compile(scenario: Scenario) -> None:
+    """Run the data plane for a moment, so that its compilation is not taken for simulation."""
+    reference = scenario.description().reference.values
+    simulate(scenario, RunPlan(base=reference, first_window=1000, windows=1), seed=0, run=0)
+
+
+def _lacks_truth(folder: RunFolder) -> bool:
+    summary = folder.read_json("summary.json")
+    return summary is not None and summary.get("coverage") is None
 
 
 def _already_done(session: _Session) -> tuple[int, dict[str, Any]]:

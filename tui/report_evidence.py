@@ -186,6 +186,10 @@ def _truth(data: ReportData) -> str:
     ]
     if truth.get("near_border") is not None:
         rows.append(["points within 0.02 of α, counted apart", percent(truth.get("near_border")), ""])
+    if truth.get("true_volume") is not None:
+        rows.append(["true region, share of the control box", percent(truth["true_volume"]), ""])
+    if truth.get("power_binds") is not None:
+        rows.append(["power cuts the true region", "yes" if truth["power_binds"] else "no", ""])
     points = truth.get("points")
     text = (
         f"<p>From {number(float(points), 0)} points on the twin, random streams that learning did not use.</p>"

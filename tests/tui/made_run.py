@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from col.plant import Windows
 from tui.figures.region import SliceView
 from tui.report_data import Group, save_slices
 from tui.run_folder import RunFolder
+
+FloatArray = NDArray[np.float64]
 
 CELLS = (1, 2, 3, 4)
 CONTROLS = [f"cpu_{kind}_{i}" for kind in ("du", "cu") for i in CELLS]
@@ -72,6 +75,7 @@ def windows(first: int, n: int, run: int, settings: Mapping[str, float] | None =
     """Return n windows: under the autoscaler, or with the controls held at `settings`."""
     rng = np.random.default_rng([seed, first])
     t = first + np.arange(n)
+    start: FloatArray = np.asarray(15.0 * t, dtype=np.float64)
     controls: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     used = np.zeros(n)
@@ -94,8 +98,8 @@ def windows(first: int, n: int, run: int, settings: Mapping[str, float] | None =
     metrics["pow_h1"] = 52 + 4.5 * used + rng.normal(0, 0.5, n)
     return Windows(
         sequence=t.astype(np.int64),
-        start_s=15.0 * t,
-        end_s=15.0 * (t + 1),
+        start_s=start,
+        end_s=start + 15.0,
         run=np.full(n, run, dtype=np.int64),
         controls=controls,
         metrics=metrics,

@@ -116,7 +116,7 @@ def _legend(svg: Svg, y: float) -> None:
         radius = 2 if kind == "control" else 7 if kind in {"exogenous", "latent"} else 4
         svg.rect(at, y - 7, 26, 14, f"node node-{kind}", radius)
         svg.text(at + 32, y + 4, label, "tick")
-        at += 42 + 6.1 * len(label)
+        at += 44 + 6.7 * len(label)
     svg.rect(at, y - 8, 28, 16, "node-adjusted", 8)
     svg.text(at + 34, y + 4, "adjusted for", "tick")
     at += 106
