@@ -120,9 +120,7 @@ class EffectModel(Protocol):
 class Mechanism:
     """A Gaussian process for each leaf over its causes, composed by derivations and the specification."""
 
-    def __init__(
-        self, problem: Problem, plant: PlantDescription, settings: Settings, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, problem: Problem, plant: PlantDescription, settings: Settings, rng: np.random.Generator) -> None:
         self._problem, self._plant, self._settings = problem, plant, settings
         self._rng = rng
         self._dropped: frozenset[str] = frozenset()
@@ -159,7 +157,11 @@ class Mechanism:
             if self._settings.prior == "none" or design.obstacle or not len(windows):
                 continue
             self._rows[design.name] = passive_rows(design, windows, self._problem.operating)
-        if self._rows and all(len(rows.y) >= 8 for rows in self._rows.values()) and len(self._rows) == len(self._designs):
+        if (
+            self._rows
+            and all(len(rows.y) >= 8 for rows in self._rows.values())
+            and len(self._rows) == len(self._designs)
+        ):
             self._build({name: rows.y for name, rows in self._rows.items()})
 
     def _check_derivations(self, windows: Windows) -> None:

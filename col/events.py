@@ -126,6 +126,4 @@ class Finished:
     outcome: Outcome
 
 
-Event = (
-    Identified | PassiveObserved | PriorFitted | Proposed | TrialDone | ReferenceChecked | RegionUpdated | Finished
-)
+Event = Identified | PassiveObserved | PriorFitted | Proposed | TrialDone | ReferenceChecked | RegionUpdated | Finished

@@ -5,8 +5,10 @@ The covariance of two values of the function is
 
     k(z, z') = constant^2 + linear^2 (z - 1/2).(z' - 1/2) + amplitude^2 M(z, z')
 
-with M the Matern-5/2 correlation of one length-scale an input (Rasmussen and Williams 2006, section 4.2). Observations
-made while only watching share an offset for each run and one for the whole phase, both nuisances.
+with M the Matern-5/2 correlation of one length-scale an input (Rasmussen and Williams 2006, section 4.2). With many
+controls, M over all of them at once forgets everything a short way off; the amplitude then belongs to a mean of terms of
+one control each (with the other inputs), and `joint` to M. Observations made while only watching share an offset for
+each run and one for the whole phase, both nuisances.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ class Hyperparameters:
     trial: float
     passive: float
     constant: float = 3.0
+    joint: float = 0.0
+    additive: int = 0
+    """Number of leading inputs that are controls with a term each; 0 for one term over all inputs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,17 +84,32 @@ def _scaled_distance(a: FloatArray, b: FloatArray, lengthscales: FloatArray) -> 
     return distance
 
 
+def matern(a: FloatArray, b: FloatArray, lengthscales: FloatArray) -> FloatArray:
+    """Return the Matern-5/2 correlation between points `a` (n, p) and `b` (m, p), shape (n, m)."""
+    r = _ROOT5 * _scaled_distance(a, b, lengthscales)
+    result: FloatArray = (1.0 + r + r * r / 3.0) * np.exp(-r)
+    return result
+
+
 def covariance(a: FloatArray, b: FloatArray, theta: Hyperparameters) -> FloatArray:
     """Return the prior covariance of the function between points `a` (n, p) and `b` (m, p), shape (n, m)."""
-    r = _ROOT5 * _scaled_distance(a, b, theta.lengthscales)
-    matern = (1.0 + r + r * r / 3.0) * np.exp(-r)
-    result: FloatArray = theta.constant**2 + theta.linear**2 * ((a - 0.5) @ (b - 0.5).T) + theta.amplitude**2 * matern
+    result: FloatArray = theta.constant**2 + theta.linear**2 * ((a - 0.5) @ (b - 0.5).T)
+    c = theta.additive
+    if not c:
+        result += theta.amplitude**2 * matern(a, b, theta.lengthscales)
+        return result
+    others = list(range(c, a.shape[1]))
+    for j in range(c):
+        used = [j, *others]
+        result += theta.amplitude**2 / c * matern(a[:, used], b[:, used], theta.lengthscales[used])
+    result += theta.joint**2 * matern(a, b, theta.lengthscales)
     return result
 
 
 def _prior_variance(a: FloatArray, theta: Hyperparameters) -> FloatArray:
     centred = a - 0.5
-    result: FloatArray = theta.constant**2 + theta.linear**2 * (centred * centred).sum(1) + theta.amplitude**2
+    smooth = theta.amplitude**2 + (theta.joint**2 if theta.additive else 0.0)
+    result: FloatArray = theta.constant**2 + theta.linear**2 * (centred * centred).sum(1) + smooth
     return result
 
 

@@ -59,6 +59,7 @@ class Leaf:
     spread: FloatArray
     tracked_controls: FloatArray
     theta: Hyperparameters
+    centre: Hyperparameters
     posterior: Posterior
     passive: Observations
     floor: float
@@ -108,6 +109,8 @@ class Leaf:
             window=0.1,
             trial=0.1,
             passive=0.05,
+            joint=0.3,
+            additive=len(columns) if len(columns) > 2 else 0,
         )
         passive = Observations(z=np.empty((0, p)), y=np.empty(0), run=np.empty(0, dtype=np.int64), noise=np.empty(0))
         nothing = Posterior(theta=theta, data=passive, tracked=np.empty((0, p)))
@@ -121,6 +124,7 @@ class Leaf:
             spread=spread,
             tracked_controls=tracked,
             theta=theta,
+            centre=theta,
             posterior=nothing,
             passive=passive,
             floor=floor,
@@ -156,6 +160,7 @@ class Leaf:
             run = max(run, self.theta.window, 0.1 * self.floor)
         trial = math.sqrt(run**2 + self.theta.window**2 * effective_share(5, self.rho))
         self.theta = replace(self.theta, run=run, trial=trial, passive=0.5 * run)
+        self.centre = replace(self.centre, run=run, window=self.theta.window, trial=trial)
         self.window_degrees = 4.0
         self.window_squares = self.window_degrees * self.theta.window**2
 
@@ -181,7 +186,8 @@ class Leaf:
             linear=0.01,
             run=1e-3,
             window=1e-3,
-            trial=1e-3,
+            trial=0.6 * self.centre.trial if len(self.passive) else 1e-3,
+            joint=0.05,
             lengthscales=np.array([0.05] * c + [0.3] * e),
             passive=0.0,
         )
@@ -191,11 +197,14 @@ class Leaf:
             run=2.0,
             window=3.0,
             trial=2.0,
+            joint=3.0,
             lengthscales=np.array([longest] * c + [10.0] * e),
             passive=0.0,
         )
-        spread = np.array([0.7, 1.0, 1.0, 1.5, 0.5, *[0.5] * c, *[0.7] * e])
-        found = fit_hyperparameters(data, self.theta, lower, upper, spread, mean=self.mean, iterations=iterations)
+        spread = np.array([0.7, 1.0, 1.0, 1.5, 0.35, 0.7, *[0.5] * c, *[0.7] * e])
+        found = fit_hyperparameters(
+            data, self.theta, self.centre, lower, upper, spread, mean=self.mean, iterations=iterations
+        )
         if c > 2:
             return found
         # A slope seen in a corner may bend within a length-scale: else straight lines would certify far from the data.

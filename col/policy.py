@@ -93,7 +93,7 @@ class Policy:
         if not len(good):
             return None
         order = np.argsort(-self._score(model, good))
-        starts = np.concatenate([good[order[:_STARTS - 1]], good[rng.integers(len(good), size=1)]])
+        starts = np.concatenate([good[order[: _STARTS - 1]], good[rng.integers(len(good), size=1)]])
         best: tuple[float, FloatArray] | None = None
         for start in starts:
             score, x = self._climb(model, region, start, rng, struck)

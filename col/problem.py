@@ -102,12 +102,16 @@ class Settings:
     prior: str = "causal"
     confidence: str = "pointwise"
     reference_trials: int = 5
-    pick_beta: float = 2.2
-    pick_margin: float = 0.01
+    pick_beta: float = 2.5
+    pick_margin: float = 0.03
     passive_rows: int = 180
 
     def __post_init__(self) -> None:
-        choices = {"effect": ("mechanism",), "prior": ("causal", "none", "naive"), "confidence": ("pointwise", "uniform")}
+        choices = {
+            "effect": ("mechanism",),
+            "prior": ("causal", "none", "naive"),
+            "confidence": ("pointwise", "uniform"),
+        }
         for key, known in choices.items():
             if getattr(self, key) not in known:
                 raise InputError(f"must be one of {', '.join(known)}", key=key, value=getattr(self, key))

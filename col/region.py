@@ -141,7 +141,9 @@ class Region:
     @cached_property
     def _cheapest_first(self) -> list[int]:
         """Numbers of the leaves: tables before posteriors, few controls before many."""
-        return sorted(range(len(self.leaves)), key=lambda i: (not len(self.leaves[i].grid), len(self.leaves[i].columns)))
+        return sorted(
+            range(len(self.leaves)), key=lambda i: (not len(self.leaves[i].grid), len(self.leaves[i].columns))
+        )
 
     def _probability(self, x: FloatArray, beta: float, least: float) -> FloatArray:
         count = self.trajectories
@@ -309,7 +311,10 @@ class Region:
             if leaf.state is not None and not len(leaf.grid):
                 theta = leaf.state.theta
                 arrays[f"leaf_{i}_theta"] = np.concatenate(
-                    [[theta.amplitude, theta.linear, theta.constant, leaf.state.mean], theta.lengthscales]
+                    [
+                        [theta.amplitude, theta.linear, theta.constant, leaf.state.mean, theta.joint, theta.additive],
+                        theta.lengthscales,
+                    ]
                 )
                 for name in ("z", "factor", "white"):
                     arrays[f"leaf_{i}_{name}"] = getattr(leaf.state, name)
@@ -333,11 +338,13 @@ class Region:
         for i, name in enumerate(a["leaf_names"]):
             state = None
             if f"leaf_{i}_theta" in a:
-                head, lengthscales = a[f"leaf_{i}_theta"][:4], a[f"leaf_{i}_theta"][4:]
+                head, lengthscales = a[f"leaf_{i}_theta"][:6], a[f"leaf_{i}_theta"][6:]
                 theta = Hyperparameters(
                     amplitude=float(head[0]),
                     linear=float(head[1]),
                     constant=float(head[2]),
+                    joint=float(head[4]),
+                    additive=int(head[5]),
                     lengthscales=lengthscales,
                     run=0.0,
                     window=0.0,

@@ -133,7 +133,9 @@ def reduce_specification(
     for number, conjunct in enumerate(specification.conjuncts):
         directions = np.zeros((len(conjunct.predicates), len(scales)))
         for row, predicate in enumerate(conjunct.predicates):
-            involved = set(predicate.metrics).union(*(derivations[m].names for m in predicate.metrics if m in derivations))
+            involved = set(predicate.metrics).union(
+                *(derivations[m].names for m in predicate.metrics if m in derivations)
+            )
             for leaf, scale in enumerate(scales):
                 if scale.name in involved:
                     directions[row, leaf] = _direction(partial(margin, predicate), leaf, low, high, rng)

@@ -138,7 +138,9 @@ class SyntheticPlant:
                 continue
             value = float(np.exp(leaf.threshold)) if leaf.logarithmic else leaf.threshold
             terms.append(f"{leaf.name} {'>=' if leaf.sign > 0 else '<='} {value!r}")
-        terms += [f"{name} >= 0.95 * load{self.leaves[parents[0]].loads[0]}" for name, (_, parents) in self.derived.items()]
+        terms += [
+            f"{name} >= 0.95 * load{self.leaves[parents[0]].loads[0]}" for name, (_, parents) in self.derived.items()
+        ]
         text = f"always[0,{self.horizon - 1}](" + " and ".join(terms) + ")"
         return Problem(
             specification=Specification.parse(text),
@@ -146,7 +148,9 @@ class SyntheticPlant:
             derivations={name: Expression.parse(expression) for name, (expression, _) in self.derived.items()},
             operating={f"load{i}": float(10 * v) for i, v in enumerate(self.operating)},
             alpha=alpha,
-            cost=Cost(rates={f"x{j}": 1.0 / (hi - lo) for j, (lo, hi) in enumerate(zip(self.low, self.high, strict=True))}),
+            cost=Cost(
+                rates={f"x{j}": 1.0 / (hi - lo) for j, (lo, hi) in enumerate(zip(self.low, self.high, strict=True))}
+            ),
         )
 
     def _parents(self, name: str) -> list[str]:
@@ -367,7 +371,9 @@ def _service(rng: np.random.Generator, d: int) -> SyntheticPlant:
         width, mix, cross = rng.uniform(0.08, 0.2), rng.uniform(0.2, 0.8), rng.uniform(-0.4, 0.4)
         drag = rng.uniform(0.05, 0.3)
 
-        def delay(x: FloatArray, load: FloatArray, a=a, b=b, s=s, width=width, mix=mix, cross=cross, drag=drag) -> FloatArray:
+        def delay(
+            x: FloatArray, load: FloatArray, a=a, b=b, s=s, width=width, mix=mix, cross=cross, drag=drag
+        ) -> FloatArray:
             strength = mix * x[:, a] + (1 - mix) * x[:, b] + cross * x[:, a] * x[:, b]
             return 1.0 + 4.0 * width * np.logaddexp(0.0, (knees[s] + drag * (load[:, s] - 0.7) - strength) / width)
 
