@@ -129,6 +129,8 @@ def _read_arrows(section: Section, topology: Topology) -> tuple[tuple[str, str],
     """Return arrows that the scenario adds to the graph; a cycle or an unknown name is an InputError."""
     arrows = section.pairs("assumed_arrows")
     section.close()
+    if not arrows:
+        return ()
     try:
         causal_graph(topology, arrows)
     except InputError as error:
