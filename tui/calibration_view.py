@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-__all__ = ["calibration_view", "packaged_calibration"]
+__all__ = ["REPETITION", "calibration_view", "packaged_calibration"]
+
+REPETITION = "one repetition of the next"
+"""The group of errors that no model can beat: a recorded setting as predictor of its own repetition."""
 
 _FULL_PRB = 25
 _PLENTY_CORES = 1.5
@@ -117,12 +120,12 @@ def _curve(label: str, settings: Sequence[Setting], metric: str, x: Callable[[Se
 
 def _errors(groups: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     """Return one row for each group of settings and metric: error, trivial predictor's, one repetition of the next."""
-    floor = groups.get("repetition", {})
+    floor = groups.get(REPETITION, {})
     rows = []
     for group, values in groups.items():
         for metric, name in (("throughput", "throughput"), ("cpu", "CPU use"), ("throttled", "throttled share")):
             key = f"{metric}_nrmse"
-            if group != "repetition" and key in values:
+            if group != REPETITION and key in values:
                 rows.append(
                     {
                         "metric": name,

@@ -149,9 +149,32 @@ def _add_calibrate(commands: Commands[_Parser]) -> None:
         description="Read recordings of a gNB under CPU quotas, fit the DU's compute model, and say how far off it is "
         "on settings that were left out of the fit.",
     )
-    parser.add_argument("data", metavar="DATA", help="folder of recordings: runs/ and load/ with *.jsonl.gz")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where it goes (default: calibration.json)")
-    parser.add_argument("--seed", type=whole(0), default=0, help="seed of the fit (default: 0)")
+    parser.add_argument(
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="folder of recordings: runs/ and load/ with *.jsonl.gz, or a measured.json",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("calibration.json"),
+        metavar="FILE",
+        help="where the calibration goes; its stem is its name (default: calibration.json)",
+    )
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="also write the fit there as SVG files")
+    parser.add_argument(
+        "--leave-out",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="leave every N-th setting out in turn and say how far off its prediction is; each takes a fit of its own, "
+        "minutes in all (default: 0, none; 1 leaves out every one)",
+    )
+    parser.add_argument(
+        "--evaluations", type=whole(1), default=600, metavar="N", help="evaluations of a fit at most (default: 600)"
+    )
+    parser.add_argument("--workers", type=whole(1), default=2, metavar="N", help="processes that fit (default: 2)")
     _add_output(parser)
     parser.set_defaults(run=_calibrate)
 

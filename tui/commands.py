@@ -10,7 +10,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from col.errors import InputError
 from tui.console import EXIT_DONE, EXIT_INTERRUPTED, print_json
 from tui.progress import choose_progress
 
@@ -98,7 +97,30 @@ def scenarios_command(args: argparse.Namespace) -> int:
 
 def calibrate_command(args: argparse.Namespace) -> int:
     """Fit the twin's compute model to recordings."""
-    raise InputError("not available in this version", key="calibrate")
+    from tui.calibrate import CalibrationRequest, calibrate
+
+    request = CalibrationRequest(
+        data=args.data,
+        out=args.out,
+        figures=args.figures,
+        leave_out=args.leave_out,
+        evaluations=args.evaluations,
+        workers=args.workers,
+    )
+    result = calibrate(request, choose_progress(quiet=args.quiet))
+    if args.json:
+        print_json(result)
+        return EXIT_DONE
+    print(f"calibration {result['calibration_id']} on {result['settings']} settings, loss {result['loss']:.4f}")
+    for group, values in result["errors"].items():
+        shown = [
+            f"{key.removesuffix('_nrmse').replace('_', ' ')} {100 * v:.1f} %"
+            for key, v in values.items()
+            if "nrmse" in key
+        ]
+        print(f"  NRMSE, {group}: {', '.join(shown)}")
+    print("\n".join(result["written"]))
+    return EXIT_DONE
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -16,7 +16,10 @@ Clock = Callable[[], float]
 
 @dataclass(slots=True, kw_only=True)
 class Status:
-    """What is known while a rehearsal runs; shares are of the control box, None where not known yet."""
+    """What is known while a command runs; shares are of the control box, None where not known yet.
+
+    A rehearsal counts windows and trials; any other command names its own `steps`.
+    """
 
     title: str
     folder: str = ""
@@ -31,6 +34,9 @@ class Status:
     violations: int = 0
     unsafe: int | None = None
     left_s: float | None = None
+    steps_name: str = ""
+    steps_done: int = 0
+    steps_total: int = 0
     notes: list[str] = field(default_factory=list)
 
 
@@ -115,10 +121,13 @@ def _panel(status: Status) -> Any:
     from rich.text import Text
 
     bars = Table.grid(padding=(0, 2))
-    for name, done, total in (
+    rows = [
         ("passive windows", status.passive_done, status.passive_total),
         ("trials", status.trials_done, status.trials_total),
-    ):
+    ]
+    if status.steps_name:
+        rows = [(status.steps_name, status.steps_done, status.steps_total)]
+    for name, done, total in rows:
         bars.add_row(name, _bar(done, total), f"{done} of {total}")
     violations = Text(str(status.violations), style="bold red" if status.violations else "")
     unsafe = "not verified" if status.unsafe is None else str(status.unsafe)
@@ -128,7 +137,8 @@ def _panel(status: Status) -> Any:
     facts.add_row("windows simulated", str(status.windows), "time left", duration(status.left_s))
     doing = Text(status.doing, style="bold", overflow="ellipsis", no_wrap=True)
     notes = [Text(f"! {note}", style="yellow") for note in status.notes[-2:]]
-    return Panel(Group(doing, bars, facts, *notes), title=status.title, subtitle=status.folder, title_align="left")
+    parts: list[Any] = [doing, bars, *([] if status.steps_name else [facts]), *notes]
+    return Panel(Group(*parts), title=status.title, subtitle=status.folder, title_align="left")
 
 
 def _bar(done: int, total: int) -> Any:
