@@ -1,18 +1,20 @@
 """Find the truth about a scenario by asking the twin, with random streams that learning never used.
 
-For each cell it is found how much CPU its DU and its CU need in each of many horizons, by bisection with common random
-numbers, a horizon being one fresh run; for each host what its containers use at which limits. Two assumptions make that
-short: more CPU never breaks a horizon, and what a DU needs does not depend on the CU once that has enough.
-`Truth.rectangle_agreement` measures both.
+Each container's limit is scanned while all others are at their upper bounds: coarsely over its range, then step by step
+where the verdict turns. All points of a scan see the same horizons (common random numbers; a horizon is one fresh run),
+and a point gets no more of them than it takes to see that it is of no interest. Cells with equal parameters share
+their horizons.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ from col.specification import Specification
 from twin.power import HostPower, Neighbour
 from twin.ran import RunRecord, simulate, trial_plan
 from twin.scenario import Scenario
-from twin.truth import HostTruth, Truth
+from twin.truth import ContainerTruth, HostTruth, Truth
 
 __all__ = ["TruthSettings", "find_truth", "load_truth", "save_truth", "supports"]
 
@@ -33,17 +35,20 @@ Progress = Callable[[str, int, int], None]
 _SEED_OFFSET = 0x7255_0000
 """Runs of the truth have seeds of their own, apart from every seed that a user is likely to learn with."""
 
+_OF_INTEREST = 0.6
+"""A container that holds in fewer horizons than this makes no configuration safe; it is not looked at more closely."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruthSettings:
-    """How much is simulated.
+    """How much is simulated: coarse scan, fine scan (at the control's resolution) where it matters, checks."""
 
-    Horizons (runs) bisected, tolerance of a bisection, horizons that check the assumptions, points of the table of use.
-    """
-
-    horizons: int = 100
-    tolerance_cores: float = 0.004
-    check_horizons: int = 40
+    coarse_step_cores: float = 0.04
+    coarse_horizons: int = 3
+    first_horizons: int = 12
+    most_horizons: int = 80
+    check_points: int = 12
+    check_horizons: int = 12
     use_points: int = 12
     workers: int = 2
 
@@ -72,23 +77,26 @@ def find_truth(
 
 
 class _Finder:
-    """Runs the horizons; all cells of a run are bisected at once, each on its own."""
+    """Runs the horizons; the containers of one kind (DUs, CUs) are scanned together, each judged by its own cell."""
 
     def __init__(self, scenario: Scenario, seed: int, settings: TruthSettings, progress: Progress | None) -> None:
         self.scenario, self.seed, self.settings, self.progress = scenario, seed, settings, progress
         self.topology = scenario.topology
         self.names = tuple(c.name for c in scenario.controls)
         self.bounds = {c.name: (c.lower, c.upper) for c in scenario.controls}
+        self.step = {c.name: c.resolution for c in scenario.controls}
         self.cells = [g.cell for g in self.topology.gnbs]
-        self.du = [f"cpu_du_{g.cell}" for g in self.topology.gnbs]
-        self.cu = [f"cpu_cu_{g.cu}" for g in self.topology.gnbs]
-        spec = scenario.problem().specification
-        self.horizon = spec.horizon
-        self.alpha = scenario.problem().alpha
+        self.kinds = {
+            "du": [f"cpu_du_{g.cell}" for g in self.topology.gnbs],
+            "cu": [f"cpu_cu_{g.cu}" for g in self.topology.gnbs],
+        }
+        problem = scenario.problem()
+        self.horizon = problem.specification.horizon
+        self.alpha = problem.alpha
         self.base = {c.name: c.reference for c in scenario.controls}
         self.of_cell: list[list[Specification]] = [[] for _ in self.cells]
         self.limit_w: dict[str, float] = {}
-        for conjunct in spec.conjuncts:
+        for conjunct in problem.specification.conjuncts:
             self._place(conjunct)
         self.runs = 0
 
@@ -111,108 +119,113 @@ class _Finder:
         )  # fmt: skip
 
     def _run(self, target: Mapping[str, float], run: int) -> RunRecord:
-        return simulate(
-            self.scenario, trial_plan(self.scenario, self.base, target, self.horizon), seed=self.seed, run=run
-        )
+        full = {name: self.bounds[name][1] for name in self.names} | dict(target)
+        plan = trial_plan(self.scenario, self.base, full, self.horizon)
+        return simulate(self.scenario, plan, seed=self.seed, run=run)
 
     def _verdicts(self, record: RunRecord) -> BoolArray:
         columns = record.metrics
         return np.array([all(float(s.robustness(columns)) >= 0 for s in specs) for specs in self.of_cell])
 
-    def _needs(self, run: int, searched: Sequence[str], start: FloatArray) -> tuple[FloatArray, int]:
-        """Bisect in one run the least limit of each searched control at which its cell's conjuncts hold.
+    def _horizons(self, targets: Sequence[Mapping[str, float]], runs: Sequence[int]) -> list[RunRecord]:
+        self.runs += len(runs)
+        with ThreadPoolExecutor(self.settings.workers) as pool:
+            return list(pool.map(self._run, targets, runs))
 
-        Returns the limits, infinite where even the upper bound does not do, and how many simulations that took.
-        """
-        tolerance = self.settings.tolerance_cores
-        low = np.array([self.bounds[name][0] for name in searched])
-        high = np.array([self.bounds[name][1] for name in searched])
-        fails, holds = low - tolerance, np.full(len(searched), np.inf)
-        step = np.full(len(searched), 0.016)
-        at = np.clip(start, low, high)
-        runs = 0
-        while True:
-            active = (np.minimum(holds, high + tolerance) - fails > tolerance) & ~((holds == np.inf) & (fails >= high))
-            if not active.any():
-                return holds, runs
-            at = np.clip(at, low, high)
-            target = {name: self.bounds[name][1] for name in self.names}
-            target.update(dict(zip(searched, (float(v) for v in at), strict=True)))
-            verdict = self._verdicts(self._run(target, run))
-            runs += 1
-            holds = np.where(active & verdict, np.minimum(holds, at), holds)
-            fails = np.where(active & ~verdict, np.maximum(fails, at), fails)
-            bracketed = np.isfinite(holds) & (fails >= low)
-            middle = (np.where(np.isfinite(holds), holds, high) + fails) / 2.0
-            outward = np.where(verdict, at - step, at + step)
-            at = np.where(bracketed, middle, np.where((outward <= low) & (fails < low), low, outward))
-            step = step * 2.0
+    def _at(self, kind: str, cores: float, first: int, count: int) -> BoolArray:
+        """Return the verdicts (count, g) of horizons `first` and on with all limits of a kind at `cores`."""
+        target = {n: float(np.clip(cores, *self.bounds[n])) for n in self.kinds[kind]}
+        records = self._horizons([target] * count, range(first, first + count))
+        return np.array([self._verdicts(r) for r in records])
+
+    def _scan(self, kind: str) -> dict[float, BoolArray]:
+        """Return verdicts (horizons, g) by limit."""
+        s, names = self.settings, self.kinds[kind]
+        low = min(self.bounds[n][0] for n in names)
+        high = max(self.bounds[n][1] for n in names)
+        step = min(self.step[n] for n in names)
+        coarse = np.append(np.arange(low, high - 1e-9, s.coarse_step_cores), high)
+        seen = {round(float(at), 9): self._at(kind, float(at), 0, s.coarse_horizons) for at in coarse}
+        self._say(kind, 1, 3)
+        turning = [
+            (a, b)
+            for a, b in itertools.pairwise(seen)
+            if not (seen[a].all() and seen[b].all()) and (seen[a].any() or seen[b].any())
+        ]
+        if turning:
+            # Every step from the first limit at which anything held to a coarse step above the last that failed.
+            start, end = turning[0][0], min(high, turning[-1][1] + s.coarse_step_cores)
+            for at in np.arange(start, end + 1e-9, step):
+                seen.setdefault(round(float(at), 9), np.empty((0, len(self.cells)), dtype=bool))
+            fine = [at for at in seen if start - 1e-9 <= at <= end + 1e-9]
+            self._more(kind, seen, fine, s.first_horizons)
+            self._say(kind, 2, 3)
+            self._more(kind, seen, [at for at in fine if seen[at].mean() >= _OF_INTEREST], s.most_horizons)
+        self._say(kind, 3, 3)
+        return dict(sorted(seen.items()))
+
+    def _more(self, kind: str, seen: dict[float, BoolArray], limits: Sequence[float], upto: int) -> None:
+        for at in limits:
+            have = len(seen[at])
+            if have < upto:
+                seen[at] = np.concatenate([seen[at], self._at(kind, at, have, upto - have)])
+
+    def _say(self, kind: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(f"truth: what each {kind.upper()} needs", done, total)
 
     def find(self) -> Truth:
-        """Bisect, tabulate, check."""
-        s = self.settings
-        need = {"du": np.empty((len(self.cells), s.horizons)), "cu": np.empty((len(self.cells), s.horizons))}
-        for kind, searched in (("du", self.du), ("cu", self.cu)):
-            start = np.array([sum(self.bounds[name]) / 2.0 for name in searched])
-            pilot, runs = self._needs(10**6, searched, start)
-            self.runs += runs
-            start = np.where(np.isfinite(pilot), pilot, start)
-            with ThreadPoolExecutor(s.workers) as pool:
-                jobs = pool.map(lambda h, n=searched, a=start: self._needs(h, n, a), range(s.horizons))
-                for h, (found, runs) in enumerate(jobs):
-                    need[kind][:, h] = found
-                    self.runs += runs
-                    if self.progress is not None:
-                        self.progress(f"what each {kind.upper()} needs", h + 1, s.horizons)
-        du, cu = self._pool(need["du"], need["cu"])
-        grid, use_du, use_cu = self._uses()
+        """Scan, tabulate, check."""
+        containers: dict[str, ContainerTruth] = {}
+        for kind, names in self.kinds.items():
+            seen = self._scan(kind)
+            limits = np.array(list(seen))
+            for row, name in enumerate(names):
+                same = self._alike(row, kind)
+                held = np.array([v[:, same].mean() for v in seen.values()])
+                horizons = np.array([v[:, same].size for v in seen.values()], dtype=float)
+                containers[name] = ContainerTruth(control=name, limits=limits, held=held, horizons=horizons)
         truth = Truth(
-            scenario_digest=self.scenario.digest, alpha=self.alpha, controls=self.names,
-            du_columns=tuple(self.names.index(n) for n in self.du),
-            cu_columns=tuple(self.names.index(n) for n in self.cu),
-            need_du=du, need_cu=cu, use_grid=grid, use_du=use_du, use_cu=use_cu, hosts=self._hosts(),
-            tolerance_cores=s.tolerance_cores / 2.0, rectangle_agreement=self._check(need["du"], need["cu"]),
-            runs=self.runs,
-        )  # fmt: skip
-        return truth
+            scenario_digest=self.scenario.digest,
+            alpha=self.alpha,
+            controls=self.names,
+            containers=tuple(containers[n] for n in self.names),
+            hosts=self.host_truths(*self._uses()),
+            product_error=0.0,
+            runs=0,
+        )
+        return replace(truth, product_error=self._check(truth), runs=self.runs)
 
-    def _pool(self, du: FloatArray, cu: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Let cells with equal parameters, conjuncts and bounds share their samples."""
+    def _alike(self, row: int, kind: str) -> list[int]:
+        """Return the cells whose parameters, conjuncts and bounds are those of a cell: they share their horizons."""
         parameters = self.scenario.cells()
-        texts = [
-            tuple(t.text.replace(f"_{cell}", "_i") for t in self.of_cell[row]) for row, cell in enumerate(self.cells)
-        ]
-        twins = [
-            [
-                other
-                for other in range(len(self.cells))
-                if parameters[other] == parameters[row]
-                and texts[other] == texts[row]
-                and self.bounds[self.du[other]] == self.bounds[self.du[row]]
-            ]
-            for row in range(len(self.cells))
-        ]
-        size = max(len(t) for t in twins) * du.shape[1]
-        pooled = [[np.resize(np.concatenate([a[i] for i in t]), size) for t in twins] for a in (du, cu)]
-        return np.array(pooled[0]), np.array(pooled[1])
+        names = self.kinds[kind]
 
-    def _uses(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return mean CPU use over a grid of limits, DUs and CUs moved together."""
+        def text(i: int) -> list[str]:
+            return [s.text.replace(f"_{self.cells[i]}", "_i") for s in self.of_cell[i]]
+
+        return [
+            i
+            for i in range(len(self.cells))
+            if parameters[i] == parameters[row]
+            and text(i) == text(row)
+            and self.bounds[names[i]] == self.bounds[names[row]]
+        ]
+
+    def _uses(self) -> tuple[FloatArray, FloatArray]:
+        """Return a grid of limits (p,) and the mean CPU use of each control's container there (p, d)."""
         low = min(b[0] for b in self.bounds.values())
         high = max(b[1] for b in self.bounds.values())
         grid = np.linspace(low, high, self.settings.use_points)
-        du = np.empty((len(self.cells), len(grid)))
-        cu = np.empty((len(self.cells), len(grid)))
-        for j, at in enumerate(grid):
-            for kind, names, out in (("du", self.du, du), ("cu", self.cu, cu)):
-                target = {n: self.bounds[n][1] for n in self.names} | dict.fromkeys(names, float(at))
-                record = self._run(target, 2 * 10**6 + j)
-                self.runs += 1
-                ids = self.cells if kind == "du" else [g.cu for g in self.topology.gnbs]
-                out[:, j] = [float(np.mean(record.metrics[f"cpuu_{kind}_{i}"])) for i in ids]
-        return grid, du, cu
+        use = np.empty((len(grid), len(self.names)))
+        for kind, names in self.kinds.items():
+            targets = [dict.fromkeys(names, float(at)) for at in grid]
+            for j, record in enumerate(self._horizons(targets, range(2 * 10**6, 2 * 10**6 + len(grid)))):
+                for name in names:
+                    use[j, self.names.index(name)] = np.mean(record.metrics[f"cpuu_{kind}_{name.rsplit('_', 1)[1]}"])
+        return grid, use
 
-    def _hosts(self) -> tuple[HostTruth, ...]:
+    def host_truths(self, grid: FloatArray, use: FloatArray) -> tuple[HostTruth, ...]:
         """Draw meter noise and neighbours as the twin does, for every host with a power limit."""
         s, p = self.scenario, self.scenario.power
         out = []
@@ -238,40 +251,52 @@ class _Finder:
             columns = tuple(self.names.index(n) for n in self.topology.limits_of_host(host.name))
             out.append(
                 HostTruth(
-                    name=host.name, limit_w=self.limit_w.get(host.name, math.inf),
-                    cells=tuple(i for i, g in enumerate(self.topology.gnbs) if g.host == host.name), columns=columns,
-                    mean_w=np.vectorize(lambda busy, c=cores: p.mean_w(busy, c), otypes=[float]), noise=noise,
-                    released=released, activity=activity,
+                    name=host.name,
+                    limit_w=self.limit_w.get(host.name, math.inf),
+                    columns=columns,
+                    grid=grid,
+                    use=use[:, list(columns)],
+                    mean_w=np.vectorize(lambda busy, c=cores: p.mean_w(busy, c), otypes=[float]),
+                    noise=noise,
+                    released=released,
+                    activity=activity,
                 )
-            )  # fmt: skip
+            )
         return tuple(out)
 
-    def _check(self, need_du: FloatArray, need_cu: FloatArray) -> float:
-        """Return how often a cell's verdict at random limits near both borders is what its needs say, same horizons."""
+    def _check(self, truth: Truth) -> float:
+        """Return how far the product is off at configurations drawn where a cell holds in some horizons only."""
+        s = self.settings
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(99,)))
-        agree: list[bool] = []
-        for h in range(min(self.settings.check_horizons, self.settings.horizons)):
+        worst = 0.0
+        for number in range(s.check_points):
             target = {}
-            expected = np.ones(len(self.cells), dtype=bool)
-            for need, names in ((need_du[:, h], self.du), (need_cu[:, h], self.cu)):
-                for row, name in enumerate(names):
-                    centre = need[row] if np.isfinite(need[row]) else self.bounds[name][1]
-                    at = float(np.clip(centre + rng.uniform(-0.08, 0.3), *self.bounds[name]))
-                    target[name] = at
-                    expected[row] &= at >= need[row]
-            verdict = self._verdicts(self._run(target, h))
-            self.runs += 1
-            agree += [bool(v == e) for v, e in zip(verdict, expected, strict=True)]
-        return float(np.mean(agree)) if agree else float("nan")
+            for container in truth.containers:
+                of_interest = container.limits[(container.held >= 0.5)]
+                at = float(rng.choice(of_interest[: max(6, len(of_interest) // 3)]))
+                target[container.control] = at
+            first = 10**6 + number * s.check_horizons
+            records = self._horizons([target] * s.check_horizons, range(first, first + s.check_horizons))
+            held = np.array([self._verdicts(r) for r in records])
+            for row in range(len(self.cells)):
+                said = 1.0
+                for names in self.kinds.values():
+                    container = truth.containers[self.names.index(names[row])]
+                    said *= float(container.probability(np.array([target[container.control]]))[0])
+                error = math.sqrt(max(said * (1.0 - said), 0.01) / s.check_horizons)
+                worst = max(worst, abs(float(held[:, row].mean()) - said) - 3.0 * error)
+        return worst
 
 
 def save_truth(truth: Truth, path: Path) -> None:
-    """Keep what was simulated, so that it is found once a scenario; hosts are drawn again from the seed."""
-    np.savez(
-        path, digest=np.array(truth.scenario_digest), need_du=truth.need_du, need_cu=truth.need_cu,
-        use_grid=truth.use_grid, use_du=truth.use_du, use_cu=truth.use_cu,
-        numbers=np.array([truth.tolerance_cores, truth.rectangle_agreement, truth.runs]),
-    )  # fmt: skip
+    """Keep what was simulated, so that it is found once a scenario; the draws of the hosts are made again."""
+    arrays: dict[str, Any] = {}
+    for i, container in enumerate(truth.containers):
+        arrays |= {f"limits_{i}": container.limits, f"held_{i}": container.held, f"horizons_{i}": container.horizons}
+    for i, host in enumerate(truth.hosts):
+        arrays |= {f"grid_{i}": host.grid, f"use_{i}": host.use}
+    numbers = np.array([truth.product_error, float(truth.runs)])
+    np.savez(path, digest=np.array(truth.scenario_digest), numbers=numbers, **arrays)
 
 
 def load_truth(scenario: Scenario, path: Path, *, seed: int = 0) -> Truth | None:
@@ -282,12 +307,21 @@ def load_truth(scenario: Scenario, path: Path, *, seed: int = 0) -> Truth | None
         if str(kept["digest"]) != scenario.digest:
             return None
         finder = _Finder(scenario, seed + _SEED_OFFSET, TruthSettings(), None)
-        numbers = kept["numbers"]
+        use = np.zeros((len(kept["grid_0"]), len(finder.names)))
+        for i, host in enumerate(finder.topology.hosts):
+            columns = [finder.names.index(n) for n in finder.topology.limits_of_host(host.name)]
+            use[:, columns] = kept[f"use_{i}"]
         return Truth(
-            scenario_digest=scenario.digest, alpha=finder.alpha, controls=finder.names,
-            du_columns=tuple(finder.names.index(n) for n in finder.du),
-            cu_columns=tuple(finder.names.index(n) for n in finder.cu),
-            need_du=kept["need_du"], need_cu=kept["need_cu"], use_grid=kept["use_grid"], use_du=kept["use_du"],
-            use_cu=kept["use_cu"], hosts=finder._hosts(), tolerance_cores=float(numbers[0]),
-            rectangle_agreement=float(numbers[1]), runs=int(numbers[2]),
-        )  # fmt: skip
+            scenario_digest=scenario.digest,
+            alpha=finder.alpha,
+            controls=finder.names,
+            containers=tuple(
+                ContainerTruth(
+                    control=n, limits=kept[f"limits_{i}"], held=kept[f"held_{i}"], horizons=kept[f"horizons_{i}"]
+                )
+                for i, n in enumerate(finder.names)
+            ),
+            hosts=finder.host_truths(kept["grid_0"], use),
+            product_error=float(kept["numbers"][0]),
+            runs=int(kept["numbers"][1]),
+        )

@@ -39,7 +39,7 @@ class Verification:
     true_volume: float
     estimated_volume: float
     power_binds: bool
-    rectangle_agreement: float
+    product_error: float
 
 
 def _interval(hits: int, n: int) -> tuple[float, float]:
@@ -110,5 +110,5 @@ def verify(truth: Truth, region: _Region, scenario: Scenario, *, points: int = 2
         true_volume=true_volume,
         estimated_volume=estimated_volume,
         power_binds=truth.power_binds(),
-        rectangle_agreement=truth.rectangle_agreement,
+        product_error=truth.product_error,
     )
