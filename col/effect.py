@@ -29,6 +29,9 @@ _TRAJECTORIES = 2048
 _TRAJECTORIES_WHOLE = 384
 _REFIT_AFTER = (3, 7, 14, 24, 38, 60, 100)
 _DOUBTED = 96
+_DOUBT = 0.01
+_SLACK = 3.3
+"""Standard deviations of the knowledge that a leaf must have to spare everywhere to be left out of the search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,7 @@ class Border:
     def around(cls, leaf: Leaf, doubt: FloatArray) -> Border | None:
         """Return the border of a leaf given the doubt at each of its tracked points, None if there is no doubt."""
         columns = np.argsort(-doubt)[:_DOUBTED]
-        columns = columns[doubt[columns] > 1e-3]
+        columns = columns[doubt[columns] > _DOUBT]
         if not len(columns):
             return None
         sd = leaf.posterior.moments[1]
@@ -131,6 +134,7 @@ class Mechanism:
         self._draws: TrajectoryDraws | None = None
         self._trials = 0
         self._notes: list[str] = []
+        self._slack: list[int | None] = []
         self._region: Region | None = None
         self._border: list[Border | None] | None = None
 
@@ -202,18 +206,21 @@ class Mechanism:
                     scales[i] = replace(scale, scale=max(distance * scale.scale, floor))
             self._reduction = self._reduce(scales)
         self._leaves = []
+        alike: dict[tuple[int, int, bool], Leaf] = {}
         for i, design in enumerate(self._designs):
             thresholds = [abs(r.threshold) for r in self._reduction.requirements if r.leaf == i]
-            self._leaves.append(
-                Leaf.build(
-                    design,
-                    self._plant,
-                    scales[i],
-                    self._rows.get(design.name),
-                    max(thresholds, default=1.0),
-                    passive_rows=self._settings.passive_rows,
-                )
+            kind = (len(design.controls), len(design.extras), design.derived)
+            leaf = Leaf.build(
+                design,
+                self._plant,
+                scales[i],
+                self._rows.get(design.name),
+                max(thresholds, default=1.0),
+                passive_rows=self._settings.passive_rows,
+                start=alike[kind].theta if kind in alike else None,
             )
+            alike.setdefault(kind, leaf)
+            self._leaves.append(leaf)
         count = _TRAJECTORIES_WHOLE if self._reduction.whole else _TRAJECTORIES
         self._draws = TrajectoryDraws(count, self._problem.specification.horizon, len(self._leaves), self._rng)
 
@@ -234,8 +241,9 @@ class Mechanism:
             leaf.observe(x, windows)
         self._trials += 1
         if self._trials in _REFIT_AFTER:
-            for leaf in self._leaves:
-                leaf.refit()
+            for leaf, slack in zip(self._leaves, self._slack or [None] * len(self._leaves), strict=True):
+                if slack is None:
+                    leaf.refit()
         self._region = self._border = None
 
     def _correlation(self) -> FloatArray:
@@ -265,6 +273,7 @@ class Mechanism:
         else:
             residuals = self._draws.residuals([leaf.noise() for leaf in self._leaves], self._correlation())
             worst = self._draws.worst(residuals, reduction.requirements)
+            self._slack = [self._slackest(i, reduction, worst) for i in range(len(self._leaves))]
             if reduction.impossible:
                 names = "; ".join(problem.specification.conjuncts[c].text for c in reduction.impossible)
                 empty = f"cannot hold at the operating point: {names}"
@@ -282,13 +291,21 @@ class Mechanism:
             specification=problem.specification.text,
             operating=dict(problem.operating),
             derivations={k: v.text for k, v in problem.derivations.items() if k not in self._dropped},
-            leaves=tuple(leaf.snapshot() for leaf in self._leaves),
+            leaves=tuple(leaf.snapshot(slack) for leaf, slack in zip(self._leaves, self._slack, strict=True)),
             reduction=reduction,
             worst=worst,
             residuals=residuals if reduction.whole else np.empty((0, 0, 0)),
             empty_because=empty,
             notes=tuple(self._notes),
         )
+
+    def _slackest(self, number: int, reduction: Reduction, worst: FloatArray) -> int | None:
+        if reduction.whole:
+            return None
+        mine = [i for i, r in enumerate(reduction.requirements) if r.leaf == number]
+        demand = max((float(worst[i].max()) for i in mine), default=0.0)
+        sides = [(reduction.requirements[i].sign, reduction.requirements[i].threshold) for i in mine]
+        return self._leaves[number].slackest(sides, demand, _SLACK)
 
     def information(self, x: FloatArray) -> FloatArray:
         """Return the share by which knowledge of the border would sharpen, summed over the leaves, at `x` (n, d)."""
@@ -304,7 +321,7 @@ class Mechanism:
     def _border_of(self, region: Region, number: int) -> Border | None:
         """Where the border of one leaf is in doubt: weights 1 on the border, falling with knowledge."""
         leaf = self._leaves[number]
-        if not leaf.columns:
+        if not leaf.columns or self._slack[number] is not None:
             return None
         mean, sd = leaf.posterior.moments
         doubt = np.zeros(len(mean))

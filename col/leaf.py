@@ -7,6 +7,7 @@ point. All numbers are in modelled units (`requirement.LeafScale`) but where a r
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,7 +26,7 @@ __all__ = ["Leaf", "choose_scale"]
 FloatArray = NDArray[np.float64]
 _GRID_LIMIT = 256
 _POOL = 512
-_FIT_ROWS = 110
+_FIT_ROWS = 96
 _BEND = 0.4
 _REACH = 0.2
 """Nothing further than this share of a control's range from what was observed is taken to be known."""
@@ -83,8 +84,12 @@ class Leaf:
         *,
         passive_rows: int,
         saturated: bool = False,
+        start: Hyperparameters | None = None,
     ) -> Leaf:
-        """Return the leaf after the passive phase; `violation` is the distance from the centre to a violation."""
+        """Return the leaf after the passive phase; `violation` is the distance from the centre to a violation.
+
+        `start` is where the search for hyperparameters begins: those of a leaf that is alike save time.
+        """
         names = [control.name for control in plant.controls]
         columns = tuple(names.index(c) for c in design.controls)
         chosen = [plant.controls[c] for c in columns]
@@ -133,6 +138,7 @@ class Leaf:
             hull=np.repeat([[np.inf], [-np.inf]], len(columns), axis=1),
         )
         if rows is not None and len(rows.y) >= 8:
+            leaf.theta = start or theta
             leaf._learn_passive(rows, passive_rows)
         leaf._rebuild()
         return leaf
@@ -149,7 +155,7 @@ class Leaf:
         self.passive = everything.take(chosen[np.isin(chosen, usable)])
         near = np.argsort(rows.distance(), kind="stable")[: max(8, count // 2)]
         self.hull = np.quantile(everything.z[near, : len(self.columns)], [0.02, 0.98], axis=0)
-        self.theta = self._fit(iterations=30)
+        self.theta = self._fit(iterations=25)
         state = Posterior(theta=self.theta, data=self.passive, tracked=np.empty((0, everything.z.shape[1]))).state()
         residual = everything.y[usable] - state.predict(everything.z[usable])[0]
         self.rho = autocorrelation(residual, rows.run[usable])
@@ -262,19 +268,36 @@ class Leaf:
         degrees = 5.0 + 0.7 * self.trials
         return LeafNoise(run=run * scale_factor(degrees), window=window, rho=max(0.0, self.rho - 0.1))
 
-    def snapshot(self) -> RegionLeaf:
-        """Return what the region needs of the leaf as it stands."""
-        table = len(self.columns) <= 1
+    def slackest(self, requirements: Sequence[tuple[int, float]], demand: float, betas: float) -> int | None:
+        """Return the tracked point nearest to violation if even there nothing is in doubt, else None.
+
+        `requirements` are (sign, threshold) pairs, `demand` is the most that noise asks for in any trajectory, and `betas`
+        the number of standard deviations of the knowledge that must be left.
+        """
+        if len(self.columns) < 2 or not requirements or any(sign != requirements[0][0] for sign, _ in requirements):
+            return None
+        mean, sd = self.posterior.moments
+        sign = requirements[0][0]
+        left = sign * mean - max(sign * threshold for _, threshold in requirements) - betas * sd - demand
+        worst = int(np.argmin(left))
+        return worst if left[worst] > 0 else None
+
+    def snapshot(self, slackest: int | None = None) -> RegionLeaf:
+        """Return what the region needs of the leaf as it stands; of a slack one only its worst place."""
+        table = len(self.columns) <= 1 or slackest is not None
         mean, sd = self.posterior.moments
         grid = self.tracked_controls[:, 0] if len(self.columns) == 1 else np.zeros(1)
+        if slackest is not None:
+            mean, sd = mean[[slackest]], sd[[slackest]]
         nothing = np.empty(0)
+        hull = self.hull + np.array([[-_REACH], [_REACH]]) if len(self.columns) else np.array([[-1.0], [2.0]])
         return RegionLeaf(
             scale=self.scale,
             columns=self.columns or (0,),
             low=self.low if len(self.columns) else np.zeros(1),
             span=self.span if len(self.columns) else np.ones(1),
             extras=np.full(len(self.operating), 0.5),
-            hull=self.hull + np.array([[-_REACH], [_REACH]]) if len(self.columns) else np.array([[-1.0], [2.0]]),
+            hull=hull,
             grid=grid if table else nothing,
             grid_mean=mean if table else nothing,
             grid_sd=sd if table else nothing,

@@ -94,14 +94,9 @@ class Policy:
             return None
         order = np.argsort(-self._score(model, good))
         starts = np.concatenate([good[order[: _STARTS - 1]], good[rng.integers(len(good), size=1)]])
-        best: tuple[float, FloatArray] | None = None
-        for start in starts:
-            score, x = self._climb(model, region, start, rng, struck)
-            if x is not None and (best is None or score > best[0]):
-                best = (score, x)
-        if best is None:
+        score, x = self._climb(model, region, starts, rng, struck)
+        if x is None:
             return None
-        score, x = best
         point = x[None, :]
         return Pick(
             x=x,
@@ -122,29 +117,35 @@ class Policy:
         self,
         model: EffectModel,
         region: Region,
-        start: FloatArray,
+        starts: FloatArray,
         rng: np.random.Generator,
         struck: Collection[Intervention],
     ) -> tuple[float, FloatArray | None]:
-        x, score = start.copy(), -np.inf
-        if self.intervention(x) not in struck:
-            score = float(self._score(model, x[None, :])[0])
+        """Move each start along one control after the other to its best allowed value; return the best of the ends."""
+        x = starts.copy()
+        score = self._score(model, x)
+        score[[self.intervention(row) in struck for row in x]] = -np.inf
         for _ in range(2):
-            before = score
-            for j in rng.permutation(len(x)):
-                line = np.repeat(x[None, :], _LINE + 9, axis=0)
-                line[:_LINE, j] = np.linspace(self._lower[j], self._upper[j], _LINE)
-                line[_LINE:, j] = x[j] + np.arange(-4, 5) * self._resolution[j]
-                line = np.unique(self.snap(line), axis=0)
-                line = line[self.allowed(region, line)]
+            before = score.copy()
+            for j in rng.permutation(x.shape[1]):
+                values = np.linspace(self._lower[j], self._upper[j], _LINE)
+                near = x[:, j : j + 1] + np.arange(-4, 5) * self._resolution[j]
+                lines = np.repeat(x[:, None, :], _LINE + near.shape[1], axis=1)
+                lines[:, :_LINE, j] = values
+                lines[:, _LINE:, j] = near
+                flat = self.snap(lines.reshape(-1, x.shape[1]))
+                allowed = self.allowed(region, flat)
                 if struck:
-                    line = line[[self.intervention(row) not in struck for row in line]]
-                if not len(line):
-                    continue
-                scores = self._score(model, line)
-                k = int(np.argmax(scores))
-                if scores[k] > score:
-                    score, x = float(scores[k]), line[k].copy()
-            if score <= before * (1.0 + 1e-6):
+                    allowed &= np.array([self.intervention(row) not in struck for row in flat])
+                scores = np.full(len(flat), -np.inf)
+                if allowed.any():
+                    scores[allowed] = self._score(model, flat[allowed])
+                scores = scores.reshape(len(x), -1)
+                best = scores.argmax(axis=1)
+                for i, k in enumerate(best):
+                    if scores[i, k] > score[i]:
+                        score[i], x[i] = scores[i, k], flat.reshape(*lines.shape)[i, k]
+            if np.all(score <= before * (1.0 + 1e-3)):
                 break
-        return (score, x) if np.isfinite(score) else (score, None)
+        end = int(np.argmax(score))
+        return (float(score[end]), x[end]) if np.isfinite(score[end]) else (float(score[end]), None)

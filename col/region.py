@@ -36,7 +36,8 @@ class RegionLeaf:
 
     `columns` are the numbers of its controls, `low` and `span` (c,) scale them, `extras` (e,) are the scaled inputs of the
     operating point. Outside of `hull` (2, c), scaled, nothing is known: no observation lies near enough. A leaf of one
-    control is a table over `grid` (g,); any other keeps its posterior.
+    control is a table over `grid` (g,); any other keeps its posterior, unless it is so far from its thresholds that the
+    moments of its worst place, a table of one entry, do for all.
     """
 
     scale: LeafScale
@@ -59,6 +60,10 @@ class RegionLeaf:
     def moments(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return mean, standard deviation of the knowledge, and relative noise scale at `x` (n, d), each (n,)."""
         if len(self.grid):
+            if len(self.grid) == 1:
+                n = len(x)
+                sd = self._unless_far(x, np.full(n, self.grid_sd[0]))
+                return np.full(n, self.grid_mean[0]), sd, np.full(n, self.noise_grid[0])
             at = (x[:, self.columns[0]] - self.low[0]) / self.span[0]
             mean, sd = np.interp(at, self.grid, self.grid_mean), np.interp(at, self.grid, self.grid_sd)
             return mean, self._unless_far(x, sd), np.interp(at, self.grid, self.noise_grid)

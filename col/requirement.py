@@ -156,6 +156,14 @@ def reduce_specification(
             Requirement(leaf=leaf, sign=int(directions[0, leaf]), threshold=value, windows=windows, conjunct=number)
             for leaf, value in found.items()
         ]
+    # Two demands on the same side of a leaf in the same windows: the stricter one says it all.
+    strictest: dict[tuple[int, int, tuple[int, ...]], Requirement] = {}
+    for requirement in requirements:
+        key = (requirement.leaf, requirement.sign, requirement.windows)
+        other = strictest.get(key)
+        if other is None or requirement.sign * (requirement.threshold - other.threshold) > 0:
+            strictest[key] = requirement
+    requirements = list(strictest.values())
     return Reduction(requirements=tuple(requirements), whole=tuple(whole), signs=signs, impossible=tuple(impossible))
 
 
