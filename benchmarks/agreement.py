@@ -48,6 +48,7 @@ CASES: Mapping[str, Case] = {
     "cu-throttled-0.42": Case(cu_cores=0.42),
     "cu-throttled-0.38": Case(cu_cores=0.38),
     "cu-saturated-0.34": Case(cu_cores=0.34, overload=True),
+    "cu-starved-0.12": Case(cu_cores=0.12, overload=True),
     "both-throttled": Case(du_cores=0.60, cu_cores=0.40),
     "both-saturated": Case(du_cores=0.45, cu_cores=0.36, overload=True),
     "downlink-heavy": Case(du_cores=0.62, dl_mbps=14.0, ul_mbps=3.0),

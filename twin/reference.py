@@ -144,8 +144,9 @@ class Gnb:
         while True:
             job: Packet | float = yield self.cu_queue.get()
             arrived = job.arrived_ms if isinstance(job, Packet) else job
-            if isinstance(job, Packet) and self.env.now - arrived > cu.buffer_ms:
-                self.log.dropped[job.way].append((arrived, "cu"))
+            if self.env.now - arrived > cu.buffer_ms:  # too late for a packet; steady work is not made up for
+                if isinstance(job, Packet):
+                    self.log.dropped[job.way].append((arrived, "cu"))
                 continue
             work = cu.packet_ms if isinstance(job, Packet) else cu.base_share
             work *= self.draws.cu_factor * self.cu_slow[min(int(arrived) // SLOW_BLOCK_MS, len(self.cu_slow) - 1)]
@@ -163,11 +164,13 @@ class Gnb:
         pending = [0, 0]  # retransmissions still to be granted
         last_prb = [0.0, 0.0]  # PRBs of the last grant of new data
         turn = 0  # the UE that comes first
+        jumping = False  # the slot clock leaves out slots until it is near enough to the present
         for n in range(len(self.slot_noise)):
             if env.now < n:
                 yield env.timeout(n - env.now)
             start = env.now
-            if start - n > du.skip_after_ms:
+            jumping = start - n > (min(du.resync_ms, du.skip_after_ms) if jumping else du.skip_after_ms)
+            if jumping:
                 served.append(False)
                 self._record(n, "skipped", start)
                 continue
