@@ -30,6 +30,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "agreement": ("worst_relative_error",),
     "scale": ("cost_ratio", "mb_per_gnb"),
     "calibration": ("throughput_nrmse", "cpu_nrmse", "throttled_nrmse"),
+    "rehearsal": ("coverage", "false_safe", "unsafe", "violations", "wall_s_median"),
     "learning": ("coverage_25", "coverage_50", "unsafe_25", "unsafe_50", "false_safe_max"),
     "step": ("median_ms",),
     "faults": ("share_back", "longest_s"),

@@ -7,6 +7,7 @@ of the next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def group_of(s: Setting) -> str:
 def nrmse(predicted: Iterable[float], measured: Iterable[float]) -> float:
     """Return RMSE / (q95 - q05) of the measured values; NaN where they do not vary."""
     p, m = np.array(list(predicted)), np.array(list(measured))
-    span = float(np.quantile(m, 0.95) - np.quantile(m, 0.05)) if len(m) else 0.0
+    span = float(np.quantile(m, 0.95) - np.quantile(m, 0.05)) if len(m) > 1 else 0.0
     return float(np.sqrt(np.mean((p - m) ** 2)) / span) if span > 0 else float("nan")
 
 
@@ -71,13 +72,13 @@ def _trivial(s: Setting, rest: Sequence[Setting]) -> dict[str, float]:
     }
 
 
-def _one(job: tuple[tuple[float, int, int, int], Sequence[Setting], int, float]) -> LeftOut:
-    key, settings, evaluations, seconds = job
+def _one(job: tuple[tuple[float, int, int, int], Sequence[Setting], int, float, int]) -> LeftOut:
+    key, settings, evaluations, seconds, seed = job
     out = [s for s in settings if _key(s) == key]
     rest = [s for s in settings if _key(s) != key]
-    fit = fit_compute(rest, max_evaluations=evaluations, seconds=seconds)
+    fit = fit_compute(rest, max_evaluations=evaluations, seconds=seconds, seed=seed)
     # Two independent streams of noise; settings differ in nothing else.
-    runs = [simulate_settings(fit, [out[0]], seconds=40.0, seed=seed) for seed in (101, 102)]
+    runs = [simulate_settings(fit, [out[0]], seconds=40.0, seed=seed) for seed in (seed + 101, seed + 102)]
     measured = {m: float(np.mean([getattr(s, m) for s in out])) for m in _METRICS}
     predicted = {m: float(np.mean([getattr(r, m)[0] for r in runs])) for m in _METRICS}
     group = group_of(out[0])
@@ -101,11 +102,12 @@ def leave_settings_out(
     seconds: float = 10.0,
     workers: int = 2,
     every: int = 1,
+    seed: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[LeftOut]:
     """Leave every setting out in turn, fit the rest, predict it."""
     keys = sorted({_key(s) for s in settings})[::every]
-    jobs = [(key, list(settings), evaluations, seconds) for key in keys]
+    jobs = [(key, list(settings), evaluations, seconds, seed) for key in keys]
     done: list[LeftOut] = []
     with ProcessPoolExecutor(workers) as pool:
         for result in pool.map(_one, jobs):
@@ -115,15 +117,16 @@ def leave_settings_out(
     return done
 
 
-def summarise(left_out: Sequence[LeftOut]) -> dict[str, dict[str, float]]:
-    """Return NRMSE by group: throughput (the worse direction), CPU, throttled share, and the trivial predictor's.
+def summarise(left_out: Sequence[LeftOut], *, fewest: int = 3) -> dict[str, dict[str, float]]:
+    """Return NRMSE by group of at least `fewest` settings, and the trivial predictor's.
 
-    Uplink rates of settings whose uplink hardly carried anything are not counted (see `fits_uplink`).
+    Throughput (the worse direction), CPU, throttled share. Uplink rates of settings whose uplink hardly carried anything
+    are not counted (see `fits_uplink`).
     """
     table: dict[str, dict[str, float]] = {}
     for group in GROUPS:
         rows = [r for r in left_out if r.group == group]
-        if len(rows) < 3:
+        if len(rows) < fewest:
             continue
         entry: dict[str, float] = {"settings": float(len(rows))}
         for kind in ("predicted", "trivial"):
@@ -132,7 +135,8 @@ def summarise(left_out: Sequence[LeftOut]) -> dict[str, dict[str, float]]:
             for m in ("dl_mbps", "ul_mbps"):
                 counted = [r for r in rows if m == "dl_mbps" or r.uplink_usable]
                 errors.append(nrmse([getattr(r, kind)[m] for r in counted], [r.measured[m] for r in counted]))
-            entry[f"{prefix}throughput_nrmse"] = float(np.nanmax(errors))
+            finite = [e for e in errors if math.isfinite(e)]
+            entry[f"{prefix}throughput_nrmse"] = max(finite) if finite else float("nan")
             for m, name in (("cpu_cores", "cpu_nrmse"), ("throttled_share", "throttled_nrmse")):
                 entry[f"{prefix}{name}"] = nrmse([getattr(r, kind)[m] for r in rows], [r.measured[m] for r in rows])
         table[group] = entry

@@ -20,7 +20,8 @@ BoolArray = NDArray[np.bool_]
 
 
 class _Region(Protocol):
-    controls: tuple[str, ...]
+    @property
+    def controls(self) -> tuple[str, ...]: ...
 
     def contains(self, x: FloatArray) -> BoolArray: ...
 

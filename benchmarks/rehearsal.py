@@ -1,0 +1,154 @@
+"""The default rehearsal over many seeds against the truth: with the causal prior, without one, with the naive one.
+
+For each seed the passive windows are simulated once and each prior learns from the same ones; trials are its own.
+Figures are medians over the seeds with the range behind them. The truth of the scenario is found once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import Settings, Yardstick, run_benchmark
+from col.events import Finished, Recorded, RegionUpdated, TrialDone
+from col.learner import learn
+from col.problem import Settings as LearnerSettings
+from twin.scenario import Scenario, load_scenario
+from twin.truth import Truth
+from twin.truth_finder import TruthSettings, find_truth, load_truth, save_truth
+from twin.twin import Twin
+from twin.verification import verify
+
+__all__ = ["main", "measure", "rehearse_seed"]
+
+SCENARIO = "cpu-allocation"
+PRIORS = ("causal", "none", "naive")
+STEPS = (10, 25, 50)
+
+
+def rehearse_seed(job: tuple[int, str, Truth, int, int]) -> dict[str, dict[str, float]]:
+    """Rehearse one seed with every prior and return figures by prior."""
+    seed, name, truth, passive, trials = job
+    scenario = load_scenario(name)
+    start = time.perf_counter()
+    watching = Twin(scenario, seed)
+    windows = watching.observe(passive)
+    passive_s = time.perf_counter() - start
+    out = {}
+    for prior in PRIORS:
+        start = time.perf_counter()
+        figures = _learn(scenario, truth, seed, prior, Recorded(passive=windows), watching.next_run, trials)
+        out[prior] = figures | {"wall_s": passive_s + time.perf_counter() - start}
+    return out
+
+
+def _learn(
+    scenario: Scenario, truth: Truth, seed: int, prior: str, recorded: Recorded, first_run: int, trials: int
+) -> dict[str, float]:
+    problem = scenario.problem()
+    passive = len(recorded.passive) if recorded.passive is not None else 0
+    settings = replace(LearnerSettings(), passive_windows=passive, max_trials=trials, prior=prior)
+    twin = Twin(scenario, seed, first_run=first_run)
+    figures: dict[str, float] = {}
+    false_safe_max = 0.0
+    x: list[list[float]] = []
+    for event in learn(twin, problem, settings, seed, recorded=recorded):
+        if isinstance(event, TrialDone):
+            x.append([event.trial.intervention[c] for c in truth.controls])
+        if isinstance(event, RegionUpdated) and (event.step in STEPS or event.step % 5 == 0):
+            found = verify(truth, event.region, scenario, points=1000, seed=seed)
+            false_safe_max = max(false_safe_max, found.false_safe)
+            if event.step in STEPS:
+                p = truth.probability(np.array(x)) if x else np.empty(0)
+                figures[f"coverage_{event.step}"] = found.coverage
+                figures[f"unsafe_{event.step}"] = float(np.sum(p < truth.alpha))
+        if isinstance(event, Finished):
+            outcome = event.outcome
+            found = verify(truth, outcome.region, scenario, seed=seed)
+            p = truth.probability(np.array(x)) if x else np.empty(0)
+            figures |= {
+                "coverage": found.coverage,
+                "false_safe": found.false_safe,
+                "false_safe_max": max(false_safe_max, found.false_safe),
+                "unsafe": float(np.sum(p < truth.alpha)),
+                "worst_p": float(p.min()) if len(p) else float("nan"),
+                "violations": float(outcome.violations),
+                "trials": float(len(outcome.trials)),
+            }
+    return figures
+
+
+def measure(settings: Settings, yardstick: Yardstick) -> dict[str, Any]:
+    """Find the truth, rehearse every seed, summarise."""
+    scenario = load_scenario(SCENARIO)
+    quick = settings.quick
+    seeds = range(settings.seed, settings.seed + (1 if quick else 20))
+    truth = find_truth(
+        scenario,
+        settings=TruthSettings(first_horizons=4, most_horizons=8, check_points=2) if quick else TruthSettings(),
+        progress=lambda what, done, total: print(f"  {what}: {done} of {total}", file=sys.stderr),
+    )
+    jobs = [(seed, SCENARIO, truth, 120 if quick else 960, 8 if quick else 60) for seed in seeds]
+    results: list[dict[str, dict[str, float]]] = []
+    if quick:
+        results = [rehearse_seed(job) for job in jobs]
+    else:
+        # Threads of a truth hold functions that do not travel, so each worker finds its way by the kept samples.
+        with ProcessPoolExecutor(2, initializer=_keep, initargs=(_samples(truth),)) as pool:
+            for n, result in enumerate(pool.map(_rehearse_kept, [(j[0], j[3], j[4]) for j in jobs])):
+                results.append(result)
+                print(f"  seed {n + 1} of {len(jobs)}: {result['causal']}", file=sys.stderr)
+    yardstick.sample()
+    figures: dict[str, Any] = {}
+    for prior in PRIORS:
+        for key in results[0][prior]:
+            values = [r[prior].get(key, float("nan")) for r in results]
+            middle, span = median(values), (min(values), max(values))
+            name = key if prior == "causal" else f"{prior}.{key}"
+            figures[name] = round(middle, 4)
+            figures[f"{name}_range"] = [round(v, 4) for v in span]
+    figures["wall_s_median"] = figures.pop("wall_s")
+    figures["seeds"] = len(results)
+    figures["truth_product_error"] = truth.product_error
+    return figures
+
+
+_KEPT: dict[str, Truth] = {}
+
+
+def _samples(truth: Truth) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "truth.npz"
+        save_truth(truth, path)
+        return path.read_bytes()
+
+
+def _keep(samples: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "truth.npz"
+        path.write_bytes(samples)
+        kept = load_truth(load_scenario(SCENARIO), path)
+    assert kept is not None
+    _KEPT[SCENARIO] = kept
+
+
+def _rehearse_kept(job: tuple[int, int, int]) -> dict[str, dict[str, float]]:
+    seed, passive, trials = job
+    return rehearse_seed((seed, SCENARIO, _KEPT[SCENARIO], passive, trials))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark from the command line."""
+    return run_benchmark("rehearsal", measure, argv, description=__doc__.splitlines()[0] if __doc__ else "")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
