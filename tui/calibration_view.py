@@ -15,11 +15,11 @@ REPETITION = "one repetition of the next"
 _FULL_PRB = 25
 _PLENTY_CORES = 1.5
 _Y = {
-    "dl_mbps": ("downlink throughput", "Mbit/s"),
-    "ul_mbps": ("uplink throughput", "Mbit/s"),
+    "dl_mbps": ("DL throughput", "Mbit/s"),
+    "ul_mbps": ("UL throughput", "Mbit/s"),
     "cpu_cores": ("CPU used", "core"),
     "throttled_share": ("throttled", "s/s"),
-    "nok_ratio_dl": ("downlink HARQ not acknowledged", "ratio"),
+    "nok_ratio_dl": ("DL HARQ failures", "ratio"),
 }
 
 Setting = Mapping[str, Any]
@@ -44,15 +44,15 @@ def calibration_view(document: Mapping[str, Any]) -> dict[str, Any]:
         _panel(f"Full load: {_Y[metric][0]}", metric, full, "quota_cores", "CPU quota", "core")
         for metric in ("dl_mbps", "ul_mbps", "cpu_cores", "throttled_share", "nok_ratio_dl")
     ]
-    panels.append(_by_cap("Partial load, CPU to spare: CPU used", "cpu_cores", plenty))
+    panels.append(_by_cap("Partial load, CPU to spare", "cpu_cores", plenty))
     for metric in ("dl_mbps", "throttled_share"):
         title = f"Partial load under quota: {_Y[metric][0]}"
         panels.append(_panel(title, metric, _commonest_cap(capped), "quota_cores", "CPU quota", "core"))
     return {
         "id": document.get("calibration_id", ""),
         "source": f"recordings of {document.get('stack', 'a real gNB')}",
-        "caption": "How a constant-bit-rate flow of 10 Mbit/s meets the knee was not measured: there it is a "
-        "prediction.",
+        "caption": "Crosses: the twin where one direction was active alone. All of it with full buffers: how a flow of "
+        "constant bit rate meets the knee was not measured and is a prediction.",
         "panels": [panel for panel in panels if panel["measured"]],
         "errors": _errors(document.get("errors", {})),
         "parameters": [{"name": f"du.{k}", "value": v} for k, v in document.get("du", {}).items()]
@@ -88,7 +88,7 @@ def _by_cap(title: str, metric: str, settings: Sequence[Setting]) -> dict[str, A
     label, unit = _Y[metric]
     return {
         "title": title,
-        "x_label": "PRB cap (solid: both directions, dashed: DL alone, dotted: UL alone)",
+        "x_label": "PRB cap",
         "x_unit": "PRB",
         "y_label": label,
         "y_unit": unit,

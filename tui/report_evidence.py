@@ -42,11 +42,9 @@ def calibration_section(data: ReportData) -> Section | None:
     figures = calibration_panels(calibration)
     body = f'<div class="fits">{"".join(f"<figure>{svg}</figure>" for svg in figures)}</div>' if figures else ""
     if figures:
-        body += (
-            "<p>Filled points: used for the fit. Open points: settings left out of it. Line: the twin. "
-            + escape(str(calibration.get("caption", "")))
-            + "</p>"
-        )
+        held_out = any(point.get("held_out") for panel in calibration["panels"] for point in panel["measured"])
+        points = "Filled points: used for the fit. Open points: left out of it." if held_out else "Points: measured."
+        body += f"<p>{points} Lines: the twin. {escape(str(calibration.get('caption', '')))}</p>"
     errors: Sequence[Mapping[str, Any]] = calibration.get("errors", ())
     if errors:
         head = ["metric", "setting", "left out", "NRMSE", "trivial predictor", "one repetition of the next"]

@@ -58,6 +58,12 @@ def _panel(panel: Mapping[str, Any]) -> str:
             )
             svg.path(outline + "Z", f"curve-band-{k % 3}")
         svg.polyline(cx, cy, f"curve-{k % 3}")
+        if len(cx) == 1:
+            # A line needs two points; one alone is a cross.
+            a, b = float(cx[0]), float(cy[0])
+            svg.path(
+                f"M{a - 4:.1f} {b - 4:.1f}l8 8M{a - 4:.1f} {b + 4:.1f}l8 -8", f"cross-{k % 3}", str(curve["label"])
+            )
     for point in measured:
         if point["x"] is None or point["y"] is None:
             continue
