@@ -19,15 +19,15 @@ from col.noise import TrajectoryDraws, shrunk_correlation
 from col.plant import PlantDescription, Windows
 from col.prior import LeafDesign, PassiveRows, design_leaves, passive_rows
 from col.problem import Problem, Settings
-from col.region import Region, RegionLeaf
+from col.region import Region, RegionLeaf, locate, read
 from col.requirement import LeafScale, Reduction, reduce_specification
 
 __all__ = ["EffectModel", "LeafSummary", "Mechanism"]
 
 FloatArray = NDArray[np.float64]
-_TRAJECTORIES = 2048
+_TRAJECTORIES = 1024
 _TRAJECTORIES_WHOLE = 384
-_REFIT_AFTER = (3, 7, 14, 24, 38, 60, 100)
+_REFIT_AFTER = (3, 8, 18, 36, 72, 144)
 _DOUBTED = 96
 _DOUBT = 0.01
 _SLACK = 3.3
@@ -54,7 +54,7 @@ class LeafSummary:
 class Border:
     """Tracked points `columns` (u,) of a leaf at which its border is in doubt, by `weights` (u,).
 
-    `table` (g,) is the gain of a trial at each tracked point of a leaf with one control, empty for others.
+    `table` (m,) is the gain of a trial at each tracked point of a leaf with one or two controls, empty for others.
     """
 
     columns: NDArray[np.int64]
@@ -71,7 +71,7 @@ class Border:
         sd = leaf.posterior.moments[1]
         weights = doubt[columns] / len(sd)
         table = np.empty(0)
-        if len(leaf.columns) == 1:
+        if leaf.tabled:
             cross = leaf.posterior.tracked_covariance(np.arange(len(sd)), columns)
             table = _sharpening(cross, sd, sd[columns], leaf.theta.trial) @ weights
         return cls(columns=columns, weights=weights, table=table)
@@ -79,9 +79,8 @@ class Border:
     def gain(self, leaf: Leaf, table: RegionLeaf, x: FloatArray) -> FloatArray:
         """Return the weighted share of the doubt that a trial at each of `x` (n, d) would remove, shape (n,)."""
         if len(self.table):
-            at = (x[:, leaf.columns[0]] - leaf.low[0]) / leaf.span[0]
-            result: FloatArray = np.interp(at, leaf.tracked_controls[:, 0], self.table)
-            return result
+            at = (x[:, list(leaf.columns)] - leaf.low) / leaf.span
+            return read(self.table, locate(leaf.axis, at))
         points = table.inputs(x)
         same = np.array_equal(points, np.broadcast_to(points[0], points.shape))
         cross, sd = leaf.posterior.covariance_with_tracked(points[:1] if same else points, self.columns)

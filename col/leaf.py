@@ -25,6 +25,7 @@ __all__ = ["Leaf", "choose_scale"]
 
 FloatArray = NDArray[np.float64]
 _GRID_LIMIT = 256
+_SQUARE = 36
 _POOL = 512
 _FIT_ROWS = 96
 _BEND = 0.4
@@ -101,6 +102,9 @@ class Leaf:
         if len(columns) == 1:
             steps = min(round(span[0] / chosen[0].resolution), _GRID_LIMIT)
             tracked = np.linspace(0.0, 1.0, max(steps, 16) + 1)[:, None]
+        elif len(columns) == 2:
+            axis = np.linspace(0.0, 1.0, _SQUARE)
+            tracked = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
         elif columns:
             tracked = qmc.Sobol(len(columns), scramble=True, seed=0).random(_POOL)
         else:
@@ -181,8 +185,9 @@ class Leaf:
         c, e = len(self.columns), len(self.operating)
         longest = 0.15 if self.saturated else _LONGEST_CONTROL
         data = self.passive
-        if len(data) > _FIT_ROWS:
-            data = data.take(np.linspace(0, len(data) - 1, _FIT_ROWS).round().astype(int))
+        most = _FIT_ROWS if c + e <= 8 else 2 * _FIT_ROWS // 3
+        if len(data) > most:
+            data = data.take(np.linspace(0, len(data) - 1, most).round().astype(int))
         tried = self.posterior.data.run < 0
         if tried.any():
             keep = np.arange(0, len(data), 2) if len(data) > 60 else np.arange(len(data))
@@ -256,7 +261,7 @@ class Leaf:
 
     def refit(self) -> None:
         """Fit the hyperparameters again with the trials made so far."""
-        self.theta = self._fit(iterations=12)
+        self.theta = self._fit(iterations=8)
         self._rebuild()
 
     def noise(self) -> LeafNoise:
@@ -267,6 +272,16 @@ class Leaf:
         run = math.sqrt(max(rest, 0.1 * self.theta.trial**2))
         degrees = 5.0 + 0.7 * self.trials
         return LeafNoise(run=run * scale_factor(degrees), window=window, rho=max(0.0, self.rho - 0.1))
+
+    @property
+    def tabled(self) -> bool:
+        """Whether the tracked points are a table over one or two controls, even in each."""
+        return len(self.columns) <= 2
+
+    @property
+    def axis(self) -> FloatArray:
+        """The values of a control in the table, shape (g,)."""
+        return np.unique(self.tracked_controls[:, 0]) if 1 <= len(self.columns) <= 2 else np.zeros(1)
 
     def slackest(self, requirements: Sequence[tuple[int, float]], demand: float, betas: float) -> int | None:
         """Return the tracked point nearest to violation if even there nothing is in doubt, else None.
@@ -284,11 +299,11 @@ class Leaf:
 
     def snapshot(self, slackest: int | None = None) -> RegionLeaf:
         """Return what the region needs of the leaf as it stands; of a slack one only its worst place."""
-        table = len(self.columns) <= 1 or slackest is not None
+        table = self.tabled or slackest is not None
         mean, sd = self.posterior.moments
-        grid = self.tracked_controls[:, 0] if len(self.columns) == 1 else np.zeros(1)
+        grid = self.axis
         if slackest is not None:
-            mean, sd = mean[[slackest]], sd[[slackest]]
+            mean, sd, grid = mean[[slackest]], sd[[slackest]], np.zeros(1)
         nothing = np.empty(0)
         hull = self.hull + np.array([[-_REACH], [_REACH]]) if len(self.columns) else np.array([[-1.0], [2.0]])
         return RegionLeaf(
@@ -301,6 +316,6 @@ class Leaf:
             grid=grid if table else nothing,
             grid_mean=mean if table else nothing,
             grid_sd=sd if table else nothing,
-            noise_grid=np.ones(len(grid)) if table else nothing,
+            noise_grid=np.ones(len(mean)) if table else nothing,
             state=None if table else self.posterior.state(),
         )

@@ -22,7 +22,7 @@ __all__ = ["Pick", "Policy"]
 
 FloatArray = NDArray[np.float64]
 _STARTS = 3
-_LINE = 24
+_LINE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ class Policy:
             before = score.copy()
             for j in rng.permutation(x.shape[1]):
                 values = np.linspace(self._lower[j], self._upper[j], _LINE)
-                near = x[:, j : j + 1] + np.arange(-4, 5) * self._resolution[j]
+                near = x[:, j : j + 1] + np.arange(-3, 4) * self._resolution[j]
                 lines = np.repeat(x[:, None, :], _LINE + near.shape[1], axis=1)
                 lines[:, :_LINE, j] = values
                 lines[:, _LINE:, j] = near

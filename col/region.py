@@ -30,14 +30,39 @@ _UNKNOWN = 1e6
 _TABLES = ("low", "span", "extras", "hull", "grid", "grid_mean", "grid_sd", "noise_grid")
 
 
+Place = list[tuple[NDArray[np.int64], FloatArray]]
+
+
+def locate(grid: FloatArray, at: FloatArray) -> Place:
+    """Return entries of a table over the even `grid` (g,), or over its square, and their weights for `at` (n, 1 or 2)."""
+    last = len(grid) - 1
+    places: Place = [(np.zeros(len(at), dtype=np.int64), np.ones(len(at)))]
+    for column in at.T:
+        position = np.clip((column - grid[0]) / (grid[-1] - grid[0]), 0.0, 1.0) * last
+        below = np.minimum(position.astype(np.int64), last - 1)
+        share = position - below
+        places = [
+            (index * len(grid) + below + step, weight * (share if step else 1.0 - share))
+            for index, weight in places
+            for step in (0, 1)
+        ]
+    return places
+
+
+def read(table: FloatArray, place: Place) -> FloatArray:
+    """Return the entries of a table at places found by `locate`, interpolated, shape (n,)."""
+    total: FloatArray = sum((table[index] * weight for index, weight in place), np.zeros(1))
+    return total
+
+
 @dataclass(frozen=True, kw_only=True)
 class RegionLeaf:
     """What is known of one leaf at the operating point, in modelled units.
 
     `columns` are the numbers of its controls, `low` and `span` (c,) scale them, `extras` (e,) are the scaled inputs of the
     operating point. Outside of `hull` (2, c), scaled, nothing is known: no observation lies near enough. A leaf of one
-    control is a table over `grid` (g,); any other keeps its posterior, unless it is so far from its thresholds that the
-    moments of its worst place, a table of one entry, do for all.
+    or two controls is a table over `grid` (g,), for two over its square; any other keeps its posterior, unless it is so
+    far from its thresholds that the moments of its worst place, a table of one entry, do for all.
     """
 
     scale: LeafScale
@@ -60,13 +85,14 @@ class RegionLeaf:
     def moments(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return mean, standard deviation of the knowledge, and relative noise scale at `x` (n, d), each (n,)."""
         if len(self.grid):
+            n = len(x)
             if len(self.grid) == 1:
-                n = len(x)
                 sd = self._unless_far(x, np.full(n, self.grid_sd[0]))
                 return np.full(n, self.grid_mean[0]), sd, np.full(n, self.noise_grid[0])
-            at = (x[:, self.columns[0]] - self.low[0]) / self.span[0]
-            mean, sd = np.interp(at, self.grid, self.grid_mean), np.interp(at, self.grid, self.grid_sd)
-            return mean, self._unless_far(x, sd), np.interp(at, self.grid, self.noise_grid)
+            at = (x[:, list(self.columns)] - self.low) / self.span
+            place = locate(self.grid, at)
+            noise = read(self.noise_grid, place) if self._noise_varies else np.ones(n)
+            return read(self.grid_mean, place), read(self._known_sd, place), noise
         assert self.state is not None
         mine = x[:, list(self.columns)]
         if len(x) > 1 and np.array_equal(mine, np.broadcast_to(mine[0], mine.shape)):  # a line along another control
@@ -74,6 +100,16 @@ class RegionLeaf:
             return np.repeat(mean, len(x)), np.repeat(self._unless_far(x[:1], sd), len(x)), np.ones(len(x))
         mean, sd = self.state.predict(self.inputs(x))
         return mean, self._unless_far(x, sd), np.ones(len(x))
+
+    @cached_property
+    def _noise_varies(self) -> bool:
+        return bool(np.ptp(self.noise_grid) > 0) or self.noise_grid[0] != 1.0
+
+    @cached_property
+    def _known_sd(self) -> FloatArray:
+        points = np.stack(np.meshgrid(*[self.grid] * len(self.columns), indexing="ij"), axis=-1)
+        known = np.all((points >= self.hull[0] - 1e-9) & (points <= self.hull[1] + 1e-9), axis=-1).ravel()
+        return np.where(known, self.grid_sd, _UNKNOWN)
 
     def _unless_far(self, x: FloatArray, sd: FloatArray) -> FloatArray:
         at = (x[:, list(self.columns)] - self.low) / self.span
