@@ -15,6 +15,7 @@ from tui.calibration_view import calibration_view, packaged_calibration
 from tui.console import EXIT_DONE, EXIT_FAILED
 from tui.continued import ContinuedPlant
 from tui.findings import details_of, summary_of
+from tui.knee import knee_panels
 from tui.manifest import groups_of, manifest_of, settings_of, with_requested
 from tui.progress import Progress, Status
 from tui.recorder import Recorder, recorded_of
@@ -158,9 +159,9 @@ def _finish(
     stored = folder.load()
     details = details_of(problem, session.scenario.description(), session.settings, recorder, stored)
     folder.write_json("details.json", details)
-    calibration = packaged_calibration(session.scenario.calibration)
-    if calibration:
-        folder.write_json("calibration.json", calibration_view(calibration))
+    calibration = calibration_view(packaged_calibration(session.scenario.calibration))
+    calibration["panels"] += knee_panels(session.scenario)
+    folder.write_json("calibration.json", calibration)
     folder.merge()
     summary = summary_of(folder.manifest, recorder, stored, best, truth, wall_s)
     folder.write_text("report.html", render_report(replace(load_report_data(folder), summary=summary)))

@@ -64,6 +64,7 @@ def _panel(panel: Mapping[str, Any]) -> str:
             svg.path(
                 f"M{a - 4:.1f} {b - 4:.1f}l8 8M{a - 4:.1f} {b + 4:.1f}l8 -8", f"cross-{k % 3}", str(curve["label"])
             )
+    _legend(svg, [str(c["label"]) for c in curves if len(c["x"]) > 1])
     for point in measured:
         if point["x"] is None or point["y"] is None:
             continue
@@ -74,3 +75,13 @@ def _panel(panel: Mapping[str, Any]) -> str:
         svg.circle(x(point["x"]), y(point["y"]), 3.6, "point-held-out" if held_out else "point", title)
     svg.frame(_BOX)
     return svg.render("calibration")
+
+
+def _legend(svg: Svg, labels: Sequence[str]) -> None:
+    """Name the curves where there is more than one."""
+    if len(labels) < 2:
+        return
+    for k, label in enumerate(labels):
+        y = _BOX.bottom - 14 - 17 * (len(labels) - 1 - k)
+        svg.line(_BOX.right - 150, y - 4, _BOX.right - 126, y - 4, f"curve-{k % 3}")
+        svg.text(_BOX.right - 120, y, label, "tick")
