@@ -32,6 +32,7 @@ __all__ = ["main", "measure", "rehearse_seed"]
 SCENARIO = "cpu-allocation"
 PRIORS = ("causal", "none", "naive")
 STEPS = (10, 25, 50)
+_QUICK_TRUTH = TruthSettings(first_horizons=2, more_horizons=2, most_horizons=2, check_points=1, check_horizons=2)
 
 
 def rehearse_seed(job: tuple[int, str, Truth, int, int]) -> dict[str, dict[str, float]]:
@@ -93,7 +94,7 @@ def measure(settings: Settings, yardstick: Yardstick) -> dict[str, Any]:
     seeds = range(settings.seed, settings.seed + (1 if quick else 20))
     truth = find_truth(
         scenario,
-        settings=TruthSettings(first_horizons=4, most_horizons=8, check_points=2) if quick else TruthSettings(),
+        settings=_QUICK_TRUTH if quick else TruthSettings(),
         progress=lambda what, done, total: print(f"  {what}: {done} of {total}", file=sys.stderr),
     )
     jobs = [(seed, SCENARIO, truth, 120 if quick else 960, 8 if quick else 60) for seed in seeds]

@@ -46,7 +46,8 @@ class TruthSettings:
     coarse_step_cores: float = 0.04
     coarse_horizons: int = 3
     first_horizons: int = 12
-    most_horizons: int = 80
+    more_horizons: int = 24
+    most_horizons: int = 48
     check_points: int = 12
     check_horizons: int = 12
     use_points: int = 12
@@ -160,7 +161,8 @@ class _Finder:
             fine = [at for at in seen if start - 1e-9 <= at <= end + 1e-9]
             self._more(kind, seen, fine, s.first_horizons)
             self._say(kind, 2, 3)
-            self._more(kind, seen, [at for at in fine if seen[at].mean() >= _OF_INTEREST], s.most_horizons)
+            self._more(kind, seen, [at for at in fine if seen[at].mean() >= _OF_INTEREST], s.more_horizons)
+            self._more(kind, seen, [at for at in fine if _OF_INTEREST <= seen[at].mean() < 1.0], s.most_horizons)
         self._say(kind, 3, 3)
         return dict(sorted(seen.items()))
 
