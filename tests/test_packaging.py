@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("bridge", "col", "protos", "tui", "twin")
-QUICK = ("--passive-windows", "60", "--max-trials", "2", "--seed", "5", "--quiet")
+QUICK = ("--passive-windows", "120", "--max-trials", "3", "--seed", "5", "--quiet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +132,23 @@ def test_wheel_says_licence_python_and_command_and_asks_users_for_no_test_tools(
     assert not [text for text in required if text.startswith(("pytest", "mypy", "ruff", "hypothesis"))]
 
 
-def test_pins_satisfy_what_is_asked_for_and_cover_what_is_installed() -> None:
+def test_everything_that_make_installs_is_pinned_to_a_version_within_its_range() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
-    asked = {text.split(">")[0].split(";")[0].strip().lower() for text in metadata.requires("rantwin") or []}
-    assert asked <= set(pins)
+    pins = {canonicalize_name(name): version for name, version in (s.split("==") for s in lines if s[:1] not in "#")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    waiting = [Requirement(text) for text in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    seen: set[str] = set()
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        assert name in pins, f"{name} is not pinned"
+        assert requirement.specifier.contains(pins[name], prereleases=True), (
+            f"{name}=={pins[name]} is not {requirement}"
+        )
+        if name not in seen:
+            seen.add(name)
+            further = [Requirement(text) for text in metadata.requires(name) or []]
+            waiting += [r for r in further if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
 @pytest.mark.slow
@@ -144,8 +159,11 @@ def test_what_the_wheel_installs_rehearses_from_an_empty_directory(installed: In
 
     done = installed.run("rantwin", "rehearse", "--json", *QUICK)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    # Half an hour of windows may be too little to show anything safe (exit code 1): a verdict is enough here.
+    assert done.returncode in {0, 1}, done.stdout + done.stderr
     summary = json.loads(done.stdout)
+    assert summary["verdict"]
+    assert summary["windows_passive"] == 120
     (run,) = (installed.empty / "runs").iterdir()
     assert sorted(path.name for path in installed.empty.iterdir()) == ["runs"]
     assert json.loads((run / "summary.json").read_text())["seed"] == summary["seed"] == 5
