@@ -20,7 +20,8 @@ from tui.report_data import Group
 __all__ = ["Cheapest", "SafeRegion", "border_limits", "cheapest_safe", "region_slices"]
 
 FloatArray = NDArray[np.float64]
-_SLICE_POINTS = 71
+_SLICE_POINTS = 57
+_ZOOM_BELOW, _ZOOM_ABOVE = 0.05, 0.09
 
 
 class SafeRegion(Protocol):
@@ -58,33 +59,57 @@ class Cheapest:
 def region_slices(
     region: SafeRegion, controls: Sequence[Control], groups: Sequence[Group], best: Cheapest | None = None
 ) -> list[SliceView]:
-    """Return a slice for each group: its two controls vary, all others stay at their reference."""
+    """Return the slices of each group: its two controls vary, all others stay at their reference.
+
+    First the whole box, then, if there is a cheapest configuration, the part around it, where the trials crowd.
+    """
     by_name = {c.name: c for c in controls}
-    column = {name: k for k, name in enumerate(region.controls)}
-    reference = np.array([by_name[name].reference for name in region.controls])
     slices = []
     for group in groups:
         cx, cy = by_name[group.x], by_name[group.y]
-        xs, ys = np.linspace(cx.lower, cx.upper, _SLICE_POINTS), np.linspace(cy.lower, cy.upper, _SLICE_POINTS)
-        points = np.tile(reference, (_SLICE_POINTS**2, 1))
-        points[:, column[group.x]] = np.tile(xs, _SLICE_POINTS)
-        points[:, column[group.y]] = np.repeat(ys, _SLICE_POINTS)
-        view = SliceView(
-            title=group.title,
-            x_name=cx.name,
-            y_name=cy.name,
-            x_unit=cx.unit,
-            y_unit=cy.unit,
-            x_values=xs,
-            y_values=ys,
-            lower=region.lower_bound(points).reshape(_SLICE_POINTS, _SLICE_POINTS),
-            x_reference=cx.reference,
-            y_reference=cy.reference,
-        )
-        if best is not None:
-            view = replace(view, best_x=best.controls[group.x], best_y=best.controls[group.y])
-        slices.append(view)
+        whole = _slice(region, by_name, group, (cx.lower, cx.upper), (cy.lower, cy.upper))
+        if best is None:
+            slices.append(whole)
+            continue
+        at = (best.controls[group.x], best.controls[group.y])
+        whole = replace(whole, best_x=at[0], best_y=at[1])
+        near = _slice(region, by_name, group, _around(at[0], cx), _around(at[1], cy))
+        slices += [whole, replace(near, best_x=at[0], best_y=at[1], zoom=True)]
     return slices
+
+
+def _around(value: float, control: Control) -> tuple[float, float]:
+    """Return a part of the control's range around a value near its border: more of the safe side than of the other."""
+    span = control.upper - control.lower
+    low = min(max(value - _ZOOM_BELOW * span, control.lower), control.upper - (_ZOOM_BELOW + _ZOOM_ABOVE) * span)
+    return low, low + (_ZOOM_BELOW + _ZOOM_ABOVE) * span
+
+
+def _slice(
+    region: SafeRegion,
+    by_name: Mapping[str, Control],
+    group: Group,
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+) -> SliceView:
+    cx, cy = by_name[group.x], by_name[group.y]
+    column = {name: k for k, name in enumerate(region.controls)}
+    xs, ys = np.linspace(*x_range, _SLICE_POINTS), np.linspace(*y_range, _SLICE_POINTS)
+    points = np.tile([by_name[name].reference for name in region.controls], (_SLICE_POINTS**2, 1))
+    points[:, column[group.x]] = np.tile(xs, _SLICE_POINTS)
+    points[:, column[group.y]] = np.repeat(ys, _SLICE_POINTS)
+    return SliceView(
+        title=group.title,
+        x_name=cx.name,
+        y_name=cy.name,
+        x_unit=cx.unit,
+        y_unit=cy.unit,
+        x_values=xs,
+        y_values=ys,
+        lower=region.lower_bound(points).reshape(_SLICE_POINTS, _SLICE_POINTS),
+        x_reference=cx.reference,
+        y_reference=cy.reference,
+    )
 
 
 def cheapest_safe(region: SafeRegion, controls: Sequence[Control]) -> Cheapest | None:

@@ -112,7 +112,7 @@ def load_report_data(folder: RunFolder) -> ReportData:
 
 
 _TEXTS = ("title", "x_name", "y_name", "x_unit", "y_unit", "held")
-_NUMBERS = ("x_reference", "y_reference", "best_x", "best_y")
+_NUMBERS = ("x_reference", "y_reference", "best_x", "best_y", "zoom")
 _ARRAYS = ("x_values", "y_values", "lower", "truth", "truth_x", "truth_y")
 
 
@@ -145,4 +145,5 @@ def _read_slices(stored: Mapping[str, NDArray[Any]]) -> Iterator[SliceView]:
         numbers = {n: float(stored[f"{k}.{n}"]) for n in _NUMBERS if f"{k}.{n}" in stored}
         arrays = {n: stored[f"{k}.{n}"] for n in _ARRAYS if f"{k}.{n}" in stored}
         texts = {n: str(stored[f"{k}.{n}"]) for n in _TEXTS}
-        yield SliceView(**texts, **numbers, **arrays)  # type: ignore[arg-type]  # three kinds of fields, checked above
+        zoom = bool(numbers.pop("zoom", 0.0))
+        yield SliceView(**texts, **numbers, **arrays, zoom=zoom)  # type: ignore[arg-type]  # three kinds of fields, checked above

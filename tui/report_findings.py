@@ -78,11 +78,14 @@ def region_section(data: ReportData) -> Section | None:
     legend = region_legend(data.alpha, has_truth=has_truth, has_elsewhere=elsewhere, confidence=sure)
     figures = []
     parts = [f'<div class="wide">{legend}</div><div class="slices">']
+    nearer = {view.title: view for view in data.slices if view.zoom}
     for view, here in zip(data.slices, marks, strict=True):
-        svg = region_figure(view, here, data.alpha)
+        outline = None if view.zoom else nearer.get(view.title)
+        svg = region_figure(view, here, data.alpha, outline)
         figures.append(svg)
+        about = "the outlined part" if view.zoom else view.held
         parts.append(
-            f"<figure><figcaption>{escape(view.title)}<small>{escape(view.held)}</small></figcaption>{svg}</figure>"
+            f"<figure><figcaption>{escape(view.title)}<small>{escape(about)}</small></figcaption>{svg}</figure>"
         )
     parts.append("</div>")
     explain = (

@@ -71,7 +71,7 @@ def test_help_loads_nothing_heavy() -> None:
         (["rehearse", "--resume"], ["no unfinished run"]),
         (["report"], ["no run in this folder"]),
         (["scenarios", "nothing"], ["nothing", "cpu-allocation"]),
-        (["calibrate", "nowhere"], ["nowhere", "cannot be read"]),
+        (["calibrate", "nowhere"], ["nowhere", "no such file"]),
     ],
 )
 def test_a_wrong_word_on_the_command_line_is_one_line_and_exit_code_2(

@@ -19,6 +19,7 @@ FloatArray = NDArray[np.float64]
 _WIDTH, _HEIGHT = 540.0, 470.0
 _BOX = Box(58, 14, 526, 416)
 _BELOW = (0.0, 0.25, 0.5, 0.75)
+_NEAR_PX = 13.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class SliceView:
     """One slice of the control box: two controls vary, all others stay at `held`.
 
     `lower` (ny, nx) is the lower confidence bound of P(φ | do(x)) at `y_values` (ny,) and `x_values` (nx,). `truth`
-    (my, mx) on `truth_y`, `truth_x` is the true P where it was computed.
+    (my, mx) on `truth_y`, `truth_x` is the true P where it was computed. With `zoom` it is a part of the box, finer.
     """
 
     title: str
@@ -45,6 +46,7 @@ class SliceView:
     truth_y: FloatArray | None = None
     best_x: float | None = None
     best_y: float | None = None
+    zoom: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,8 @@ def band_levels(alpha: float) -> list[float]:
     return [*(level for level in _BELOW if level < alpha - 0.02), alpha, (1 + alpha) / 2, 1.0]
 
 
-def region_figure(view: SliceView, marks: Sequence[TrialMark], alpha: float) -> str:
-    """Return the figure of one slice."""
+def region_figure(view: SliceView, marks: Sequence[TrialMark], alpha: float, outline: SliceView | None = None) -> str:
+    """Return the figure of one slice; `outline` is the part of it that a figure of its own shows larger."""
     svg = Svg(_WIDTH, _HEIGHT, f"{view.title}: lower bound of the probability that the specification holds")
     x = _BOX.x(float(view.x_values[0]), float(view.x_values[-1]))
     y = _BOX.y(float(view.y_values[0]), float(view.y_values[-1]))
@@ -76,13 +78,19 @@ def region_figure(view: SliceView, marks: Sequence[TrialMark], alpha: float) -> 
     _border(svg, view.x_values, view.y_values, view.lower, alpha, x, y, "border-estimated")
     if view.truth is not None and view.truth_x is not None and view.truth_y is not None:
         _border(svg, view.truth_x, view.truth_y, view.truth, alpha, x, y, "border-true")
+    if outline is not None:
+        left, right = x(float(outline.x_values[0])), x(float(outline.x_values[-1]))
+        top, bottom = y(float(outline.y_values[-1])), y(float(outline.y_values[0]))
+        svg.rect(left, top, right - left, bottom - top, "outline")
     svg.frame(_BOX)
     svg.x_axis(_BOX, x, f"{view.x_name} [{view.x_unit}]", 7)
     svg.y_axis(_BOX, y, f"{view.y_name} [{view.y_unit}]", 7, grid=False)
-    _marks(svg, marks, x, y)
-    _reference(svg, x(view.x_reference), y(view.y_reference))
     if view.best_x is not None and view.best_y is not None:
-        _star(svg, x(view.best_x), y(view.best_y))
+        _star(svg, x(view.best_x), y(view.best_y), 15.0 if outline is None else 11.0)
+    shown = [m for m in marks if _inside(m.x, m.y, x, y)]
+    _marks(svg, shown, x, y, crowded=outline is not None)
+    if _inside(view.x_reference, view.y_reference, x, y):
+        _reference(svg, x(view.x_reference), y(view.y_reference))
     return svg.render("region")
 
 
@@ -98,11 +106,11 @@ def region_legend(alpha: float, *, has_truth: bool, has_elsewhere: bool, confide
     svg.text(left + (len(levels) - 1) * width, 50, "1", "tick", "middle")
     at = left + len(levels) * width + 6
     svg.line(at, 27, at + 30, 27, "border-estimated")
-    svg.text(at + 36, 31, f"estimated border (bound = {number(alpha, 2)})", "tick")
-    at += 235
+    svg.text(at + 36, 31, "estimated border", "tick")
+    at += 150
     if has_truth:
         svg.line(at, 27, at + 30, 27, "border-true")
-        svg.text(at + 36, 31, f"true border (P = {number(alpha, 2)})", "tick")
+        svg.text(at + 36, 31, f"true border, P = {number(alpha, 2)}", "tick")
         at += 165
     svg.circle(at + 8, 27, 8, "mark")
     svg.text(at + 8, 30.5, "7", "mark-number", "middle")
@@ -115,7 +123,7 @@ def region_legend(alpha: float, *, has_truth: bool, has_elsewhere: bool, confide
     _reference(svg, at + 14, 27)
     svg.text(at + 33, 31, "reference", "tick")
     at += 100
-    _star(svg, at + 8, 27)
+    _star(svg, at + 8, 27, 9.5)
     svg.text(at + 21, 31, "cheapest safe", "tick")
     if has_elsewhere:
         at = left + len(levels) * width + 6
@@ -155,27 +163,38 @@ def _border(
     svg.path("".join(path_data(x.array(line[:, 0]), y.array(line[:, 1])) for line in lines), css)
 
 
-def _marks(svg: Svg, marks: Sequence[TrialMark], x: Scale, y: Scale) -> None:
+def _inside(px: float, py: float, x: Scale, y: Scale) -> bool:
+    return x.low - 1e-9 <= px <= x.high + 1e-9 and y.low - 1e-9 <= py <= y.high + 1e-9
+
+
+def _marks(svg: Svg, marks: Sequence[TrialMark], x: Scale, y: Scale, *, crowded: bool) -> None:
+    """Draw the trials, those of one place as one mark. Where `crowded`, a mark among others is a dot without number."""
     by_place: dict[tuple[float, float], list[TrialMark]] = {}
     for mark in marks:
         by_place.setdefault((round(mark.x, 6), round(mark.y, 6)), []).append(mark)
+    spots = [(x(px), y(py)) for px, py in by_place]
     # Violations last, so that nothing hides them.
-    places = sorted(by_place.items(), key=lambda place: any(m.violation for m in place[1]))
+    places = sorted(by_place.items(), key=lambda place: max(m.violation * (2 - m.elsewhere) for m in place[1]))
     for (px, py), here in places:
+        cx, cy = x(px), y(py)
+        near = sum((a - cx) ** 2 + (b - cy) ** 2 < _NEAR_PX**2 for a, b in spots) - 1
+        small = crowded and near > 0
         names = ", ".join(str(m.number) for m in here)
         failed = any(m.violation and not m.elsewhere for m in here)
         other = not failed and any(m.violation for m in here)
         word = " (φ failed)" if failed else " (φ failed at another gNB)" if other else ""
         title = f"trial {names}: {number(px)}, {number(py)}{word}"
+        radius = 3.2 if small else 7.5
         if failed:
-            svg.rect(x(px) - 7.5, y(py) - 7.5, 15, 15, "mark-violation", title=title)
+            svg.rect(cx - radius, cy - radius, 2 * radius, 2 * radius, "mark-violation", title=title)
         else:
             css = "mark-refused" if all(m.refused for m in here) else "mark-elsewhere" if other else "mark"
-            svg.circle(x(px), y(py), 7.5, css, title)
-        shown = next((m for m in here if m.violation and not m.elsewhere), here[0])
-        svg.text(x(px), y(py) + 3, str(shown.number), "mark-number", "middle")
-        if len(here) > 1:
-            svg.text(x(px) + 8, y(py) - 5, f"+{len(here) - 1}", "mark-more")
+            svg.circle(cx, cy, radius, css, title)
+        if not small:
+            shown = next((m for m in here if m.violation and not m.elsewhere), here[0])
+            svg.text(cx, cy + 3, str(shown.number), "mark-number", "middle")
+            if len(here) > 1:
+                svg.text(cx + 8, cy - 5, f"+{len(here) - 1}", "mark-more")
 
 
 def _reference(svg: Svg, x: float, y: float) -> None:
@@ -188,8 +207,8 @@ def _reference(svg: Svg, x: float, y: float) -> None:
     svg.path(arms, "reference", "reference configuration")
 
 
-def _star(svg: Svg, x: float, y: float) -> None:
+def _star(svg: Svg, x: float, y: float, size: float) -> None:
     angles = np.pi / 2 + np.arange(10) * np.pi / 5
-    radius = np.where(np.arange(10) % 2 == 0, 9.5, 4.2)
+    radius = np.where(np.arange(10) % 2 == 0, size, 0.45 * size)
     points = path_data(x + radius * np.cos(angles), y - radius * np.sin(angles), close=True)
     svg.path(points, "star", "cheapest safe configuration found")
