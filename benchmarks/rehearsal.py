@@ -64,7 +64,7 @@ def _learn(
     for event in learn(twin, problem, settings, seed, recorded=recorded):
         if isinstance(event, TrialDone):
             x.append([event.trial.intervention[c] for c in truth.controls])
-        if isinstance(event, RegionUpdated) and (event.step in STEPS or event.step % 5 == 0):
+        if isinstance(event, RegionUpdated) and (event.step in STEPS or event.step % 10 == 0):
             found = verify(truth, event.region, scenario, points=1000, seed=seed)
             false_safe_max = max(false_safe_max, found.false_safe)
             if event.step in STEPS:

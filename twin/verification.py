@@ -58,11 +58,16 @@ def _draw(
 
     The box is closed in only as far as a pilot sample says, with a margin, so thin corners are not lost.
     """
-    pilot = rng.uniform(low, high, size=(200_000, len(low)))
-    hits = pilot[inside(pilot)]
+    made, hits = 0, np.empty((0, len(low)))
+    for size in (10_000, 190_000):
+        pilot = rng.uniform(low, high, size=(size, len(low)))
+        hits = np.concatenate([hits, pilot[inside(pilot)]])
+        made += size
+        if len(hits) >= 200:
+            break
     if not len(hits):
         return np.empty((0, len(low))), 0.0
-    share = len(hits) / len(pilot)
+    share = len(hits) / made
     span = high - low
     box_low = np.maximum(low, hits.min(axis=0) - 0.1 * span)
     box_high = np.minimum(high, hits.max(axis=0) + 0.1 * span)
@@ -71,7 +76,7 @@ def _draw(
     for _ in range(200):
         if count >= n:
             break
-        more = rng.uniform(box_low, box_high, size=(20_000, len(low)))
+        more = rng.uniform(box_low, box_high, size=(4_000, len(low)))
         more = more[inside(more)]
         kept.append(more)
         count += len(more)
