@@ -23,6 +23,7 @@ from tui.region_facts import cheapest_safe, region_slices
 from tui.report import render_report
 from tui.report_data import load_report_data, save_slices
 from tui.run_folder import RunFolder, StoredRun, find_run
+from tui.sensitivity import sensitivity_of_border
 from tui.verification import Truth, verify
 from twin.ran import RunPlan, simulate
 from twin.scenario import Scenario, load_scenario
@@ -154,6 +155,7 @@ def _finish(
     if truth is not None:
         slices = truth.on_slices(slices)
         folder.write_json("verification.json", truth.facts)
+        folder.write_json("sensitivity.json", sensitivity_of_border(session.scenario))
     folder.write_with("region.npz", outcome.region.save)
     folder.write_with("slices.npz", lambda path: save_slices(path, slices))
     stored = folder.load()

@@ -82,7 +82,8 @@ def sensitivity_section(data: ReportData) -> Section | None:
     return Section(
         key="sensitivity",
         title="Sensitivity to what is assumed",
-        explain="How far the safe border moves when one assumption is varied and everything else stays.",
+        explain="How far the safe border moves when one assumption is varied and everything else stays: what one gNB "
+        "needs in a run without random effect.",
         body=f'<div class="wide">{svg}</div>',
         figures=[svg],
     )

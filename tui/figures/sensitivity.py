@@ -29,9 +29,13 @@ def sensitivity_figure(sensitivity: Mapping[str, Any]) -> str:
         for side in ("low", "high"):
             a, b = sorted((x(base), x(float(bar[side]))))
             svg.rect(a, top, b - a, 18, f"bar-{side}", title=f"{bar.get(side + '_label', side)}: {number(bar[side])}")
+            if b - a < 1.5:
+                continue
             anchor = "end" if float(bar[side]) < base else "start"
             at = x(float(bar[side])) + (-5 if anchor == "end" else 5)
             svg.text(at, top + 13, str(bar.get(f"{side}_label", "")), "tick", anchor)
+        if max(abs(x(float(bar[side])) - x(base)) for side in ("low", "high")) < 1.5:
+            svg.text(x(base) + 8, top + 13, "does not move it", "tick")
         svg.text(box.left - 12, top + 13, str(bar["label"]), "label", "end")
     svg.line(x(base), box.top, x(base), box.bottom, "reference")
     svg.frame(box)
