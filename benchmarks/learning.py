@@ -1,8 +1,8 @@
 """How well the learner does on plants that it has never seen: coverage, unsafe trials, false-safe share at every step.
 
-Plants come from the generator of `tests/col/synthetic.py` (2, 4 and 8 controls, three kinds). The seeds of this benchmark
-start at 1000 and were fixed before any tuning, which used seeds below 100. Truth is exact up to quadrature; the
-yardstick beside each plant is what the passive windows alone certify.
+Plants come from the generator of `tests/col/synthetic.py` (2, 4 and 8 controls, three kinds). The seeds of this
+benchmark start at 1000; they were fixed before any tuning, which used seeds below 100. Truth is exact up to
+quadrature; the yardstick beside each plant is what the passive windows alone certify.
 """
 
 from __future__ import annotations

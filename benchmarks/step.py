@@ -1,4 +1,4 @@
-"""What one step of the learner costs at 500 observations and 8 controls: take in a trial, update the region, propose."""
+"""What one step of the learner costs at 500 observations and 8 controls: learn from a trial, update, propose."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def step_times_ms(kind: str, *, trials: int, observations: int) -> list[float]:
 
 
 def measure(settings: Settings, yardstick: Yardstick) -> Mapping[str, Any]:
-    """Return the median step over the last steps of two plants, one of separate stages and one that is not separable."""
+    """Return the median step over the last steps of two plants, one separable and one not."""
     trials = 20 if settings.quick else 60
     figures: dict[str, Any] = {}
     late: list[float] = []

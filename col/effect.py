@@ -17,7 +17,7 @@ from scipy.stats import norm
 from col.leaf import Leaf, choose_scale
 from col.noise import TrajectoryDraws, shrunk_correlation
 from col.plant import PlantDescription, Windows
-from col.prior import LeafDesign, PassiveRows, design_leaves, passive_rows
+from col.prior import LeafDesign, PassiveRows, design_leaves, passive_rows, saturating
 from col.problem import Problem, Settings
 from col.region import Region, RegionLeaf, locate, read
 from col.requirement import LeafScale, Reduction, reduce_specification
@@ -30,8 +30,8 @@ _TRAJECTORIES_WHOLE = 384
 _REFIT_AFTER = (3, 8, 18, 36, 72, 144)
 _DOUBTED = 96
 _DOUBT = 0.01
-_SLACK = 3.3
-"""Standard deviations of the knowledge that a leaf must have to spare everywhere to be left out of the search."""
+_EARLY_CAUTION = 0.35
+"""By how much beta is raised before the first trial: length-scales fitted to passive windows alone are too sure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,30 +198,46 @@ class Mechanism:
         self._reduction = self._reduce(scales)
         if any(len(values[design.name]) < 8 for design in self._designs):
             # Too few values to have a scale of their own: the distance to a violation is the scale.
-            for i, scale in enumerate(scales):
-                if len(values[scale.name]) < 8:
+            for i, known in enumerate(scales):
+                if len(values[known.name]) < 8:
                     distance = max((abs(r.threshold) for r in self._reduction.requirements if r.leaf == i), default=1.0)
-                    floor = 0.05 if scale.logarithmic else 0.05 * (abs(scale.centre) + 1e-6)
-                    scales[i] = replace(scale, scale=max(distance * scale.scale, floor))
+                    floor = 0.05 if known.logarithmic else 0.05 * (abs(known.centre) + 1e-6)
+                    scales[i] = replace(known, scale=max(distance * known.scale, floor))
             self._reduction = self._reduce(scales)
         self._leaves = []
         alike: dict[tuple[int, int, bool], Leaf] = {}
         for i, design in enumerate(self._designs):
             thresholds = [abs(r.threshold) for r in self._reduction.requirements if r.leaf == i]
+            rows = self._rows.get(design.name)
+            plateau = self._plateau(design, rows, scales[i], i)
             kind = (len(design.controls), len(design.extras), design.derived)
             leaf = Leaf.build(
                 design,
                 self._plant,
                 scales[i],
-                self._rows.get(design.name),
+                rows,
                 max(thresholds, default=1.0),
                 passive_rows=self._settings.passive_rows,
+                plateau=plateau,
                 start=alike[kind].theta if kind in alike else None,
             )
             alike.setdefault(kind, leaf)
             self._leaves.append(leaf)
         count = _TRAJECTORIES_WHOLE if self._reduction.whole else _TRAJECTORIES
         self._draws = TrajectoryDraws(count, self._problem.specification.horizon, len(self._leaves), self._rng)
+
+    def _plateau(self, design: LeafDesign, rows: PassiveRows | None, scale: LeafScale, number: int) -> float | None:
+        """Return how far above its threshold a leaf saturates, None if it does not."""
+        cap = saturating(rows, design.extras) if rows is not None and not design.derived else None
+        if cap is None or rows is None or self._reduction is None:
+            return None
+        top = float(scale.to_model(rows.operating[[cap]])[0])
+        gaps = [r.sign * (top - r.threshold) for r in self._reduction.requirements if r.leaf == number]
+        self._notes.append(
+            f"{design.name} saturates at {design.extras[cap][0]} and no derivation says how: only what lies close to a "
+            "trial is certified"
+        )
+        return max(min(gaps, default=0.1), 1e-3)
 
     def _reduce(self, scales: list[LeafScale]) -> Reduction:
         derivations = {k: v for k, v in self._problem.derivations.items() if k not in self._dropped}
@@ -267,17 +283,18 @@ class Mechanism:
         controls = plant.controls
         empty, worst, residuals = "", np.empty((0, 0)), np.empty((0, 0, 0))
         reduction = self._reduction or Reduction(requirements=(), whole=(), signs={})
+        beta = float(norm.ppf(1.0 - problem.delta))
+        uniform = float(norm.ppf(1.0 - problem.delta / max(4 * len(self._leaves) * len(controls), 4)))
+        caution = 1.0 + _EARLY_CAUTION * 8.0 / (8.0 + self._trials)
         if not self._leaves or self._draws is None:
             empty = "nothing has been observed yet"
         else:
             residuals = self._draws.residuals([leaf.noise() for leaf in self._leaves], self._correlation())
             worst = self._draws.worst(residuals, reduction.requirements)
-            self._slack = [self._slackest(i, reduction, worst) for i in range(len(self._leaves))]
+            self._slack = [self._slackest(i, reduction, worst, caution * uniform) for i in range(len(self._leaves))]
             if reduction.impossible:
                 names = "; ".join(problem.specification.conjuncts[c].text for c in reduction.impossible)
                 empty = f"cannot hold at the operating point: {names}"
-        beta = float(norm.ppf(1.0 - problem.delta))
-        uniform = float(norm.ppf(1.0 - problem.delta / max(4 * len(self._leaves) * len(controls), 4)))
         return Region(
             controls=tuple(c.name for c in controls),
             lower=np.array([c.lower for c in controls]),
@@ -285,8 +302,8 @@ class Mechanism:
             resolution=np.array([c.resolution for c in controls]),
             alpha=problem.alpha,
             delta=problem.delta,
-            beta=uniform if self._settings.confidence == "uniform" else beta,
-            beta_uniform=uniform,
+            beta=caution * (uniform if self._settings.confidence == "uniform" else beta),
+            beta_uniform=caution * uniform,
             specification=problem.specification.text,
             operating=dict(problem.operating),
             derivations={k: v.text for k, v in problem.derivations.items() if k not in self._dropped},
@@ -298,13 +315,13 @@ class Mechanism:
             notes=tuple(self._notes),
         )
 
-    def _slackest(self, number: int, reduction: Reduction, worst: FloatArray) -> int | None:
+    def _slackest(self, number: int, reduction: Reduction, worst: FloatArray, beta: float) -> int | None:
         if reduction.whole:
             return None
         mine = [i for i, r in enumerate(reduction.requirements) if r.leaf == number]
         demand = max((float(worst[i].max()) for i in mine), default=0.0)
         sides = [(reduction.requirements[i].sign, reduction.requirements[i].threshold) for i in mine]
-        return self._leaves[number].slackest(sides, demand, _SLACK)
+        return self._leaves[number].slackest(sides, demand, beta)
 
     def information(self, x: FloatArray) -> FloatArray:
         """Return the share by which knowledge of the border would sharpen, summed over the leaves, at `x` (n, d)."""

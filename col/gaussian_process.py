@@ -6,8 +6,8 @@ The covariance of two values of the function is
     k(z, z') = constant^2 + linear^2 (z - 1/2).(z' - 1/2) + amplitude^2 M(z, z')
 
 with M the Matern-5/2 correlation of one length-scale an input (Rasmussen and Williams 2006, section 4.2). With many
-controls, M over all of them at once forgets everything a short way off; the amplitude then belongs to a mean of terms of
-one control each (with the other inputs), and `joint` to M. Observations made while only watching share an offset for
+controls, M over all of them at once forgets everything a short way off; the amplitude then belongs to a mean of terms
+of one control each (with the other inputs), and `joint` to M. Observations made while only watching share an offset for
 each run and one for the whole phase, both nuisances.
 """
 
@@ -31,8 +31,9 @@ _JITTER = 1e-8
 class Hyperparameters:
     """Scales in units of the standardised output; `lengthscales` (p,) in units of the scaled inputs.
 
-    `run` and `window` are the standard deviations of the offset of a passive run and of one passive window, `trial` that
-    of the mean of a trial (its run and its windows together), `passive` that of the offset of the whole passive phase.
+    `run` and `window` are the standard deviations of the offset of a passive run and of one passive window,
+    `trial` that of the mean of a trial (its run and its windows together), `passive` that of the offset of the
+    whole passive phase.
     """
 
     amplitude: float
@@ -207,7 +208,7 @@ class Posterior:
             cross = covariance(self._z[:n], point, self.theta)[:, 0]
             row = solve_triangular(self._factor[:n, :n], cross, lower=True, check_finite=False)
         # Never below the noise of the trial itself: rounding must not create certainty.
-        pivot = float(np.sqrt(max(variance - row @ row, self.theta.trial**2 * noise, _JITTER)))
+        pivot = float(np.sqrt(max(variance - float(row @ row), self.theta.trial**2 * noise, _JITTER)))
         self._z[n] = z
         self._factor[n, :n] = row
         self._factor[n, n] = pivot

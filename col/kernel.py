@@ -1,4 +1,4 @@
-"""Hyperparameters by marginal likelihood: scikit-learn's Gaussian process with our kernel, and priors on its parameters.
+"""Hyperparameters by marginal likelihood: scikit-learn's Gaussian process, our kernel, priors on its scales.
 
 Loaded only when a model is fitted: scikit-learn takes a second to import.
 """
@@ -23,7 +23,7 @@ FloatArray = NDArray[np.float64]
 _ROOT5 = float(np.sqrt(5.0))
 
 
-class EffectKernel(Kernel):  # type: ignore[misc]
+class EffectKernel(Kernel):
     """The covariance of `gaussian_process.training_covariance` as a scikit-learn kernel with its gradient.
 
     Rows are [z (p), run, noise factor]. `scales` holds, in this order, amplitude, linear, run, window, trial, joint and
@@ -73,7 +73,7 @@ class EffectKernel(Kernel):  # type: ignore[misc]
         )
 
     def is_stationary(self) -> bool:
-        """The linear part makes it depend on place."""
+        """Return False: the linear part makes it depend on place."""
         return False
 
     def diag(self, x: FloatArray) -> FloatArray:
@@ -85,7 +85,7 @@ class EffectKernel(Kernel):  # type: ignore[misc]
         return result
 
     def __call__(self, x: FloatArray, y: FloatArray | None = None, eval_gradient: bool = False) -> Any:
-        """Return the covariance (with offsets and noise where `y` is None) and, if wanted, its gradient (n, n, 6 + p)."""
+        """Return the covariance (of the observations where `y` is None) and, if wanted, its gradient."""
         amplitude, linear, run, window, trial, joint = self.scales[:6]
         lengths, c = self.scales[6:], self.additive
         other = x if y is None else y
@@ -132,7 +132,7 @@ class EffectKernel(Kernel):  # type: ignore[misc]
 
 
 def _matern(squared: FloatArray, variance: float) -> tuple[FloatArray, FloatArray]:
-    """Return the covariance at squared distances, and its slope: times an input's share of them, that of the logarithm."""
+    """Return the covariance at squared distances, and its slope for the logarithm of a length-scale."""
     r = _ROOT5 * np.sqrt(squared)
     decay = variance * np.exp(-r)
     return decay * (1.0 + r + r * r / 3.0), (5.0 / 3.0) * decay * (1.0 + r)

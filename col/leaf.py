@@ -25,6 +25,7 @@ __all__ = ["Leaf", "choose_scale"]
 
 FloatArray = NDArray[np.float64]
 _GRID_LIMIT = 256
+_LONGEST_SATURATED = 0.15
 _SQUARE = 36
 _POOL = 512
 _FIT_ROWS = 96
@@ -65,7 +66,8 @@ class Leaf:
     posterior: Posterior
     passive: Observations
     floor: float
-    saturated: bool = False
+    plateau: float | None = None
+    """Distance from where a saturating leaf is flat down to its threshold; None for a leaf that does not saturate."""
     rho: float = 0.3
     window_squares: float = 0.0
     window_degrees: float = 0.0
@@ -84,7 +86,7 @@ class Leaf:
         violation: float,
         *,
         passive_rows: int,
-        saturated: bool = False,
+        plateau: float | None = None,
         start: Hyperparameters | None = None,
     ) -> Leaf:
         """Return the leaf after the passive phase; `violation` is the distance from the centre to a violation.
@@ -109,7 +111,7 @@ class Leaf:
             tracked = qmc.Sobol(len(columns), scramble=True, seed=0).random(_POOL)
         else:
             tracked = np.zeros((1, 0))
-        floor = float(np.clip(violation, 0.3, 2.5))
+        floor = float(np.clip(violation, 0.3, 2.5 if len(columns) <= 2 else 1.5))
         theta = Hyperparameters(
             amplitude=max(1.0, floor),
             lengthscales=np.array([0.3] * len(columns) + [1.0] * len(operating)),
@@ -137,7 +139,7 @@ class Leaf:
             posterior=nothing,
             passive=passive,
             floor=floor,
-            saturated=saturated,
+            plateau=plateau,
             support=rows.support if rows is not None else 0,
             hull=np.repeat([[np.inf], [-np.inf]], len(columns), axis=1),
         )
@@ -168,6 +170,7 @@ class Leaf:
         if runs < 5:
             # One run cannot show by how much runs differ; it is then taken to be no less than its windows do.
             run = max(run, self.theta.window, 0.1 * self.floor)
+        run = max(run, self._least_run)
         trial = math.sqrt(run**2 + self.theta.window**2 * effective_share(5, self.rho))
         self.theta = replace(self.theta, run=run, trial=trial, passive=0.5 * run)
         self.centre = replace(self.centre, run=run, window=self.theta.window, trial=trial)
@@ -183,7 +186,7 @@ class Leaf:
         from col.kernel import fit_hyperparameters  # scikit-learn: only where a model is fitted
 
         c, e = len(self.columns), len(self.operating)
-        longest = 0.15 if self.saturated else _LONGEST_CONTROL
+        longest = _LONGEST_CONTROL if self.plateau is None else _LONGEST_SATURATED
         data = self.passive
         most = _FIT_ROWS if c + e <= 8 else 2 * _FIT_ROWS // 3
         if len(data) > most:
@@ -197,14 +200,14 @@ class Leaf:
             linear=0.01,
             run=1e-3,
             window=1e-3,
-            trial=0.6 * self.centre.trial if len(self.passive) else 1e-3,
+            trial=max(0.6 * self.centre.trial if len(self.passive) else 1e-3, self._least_run),
             joint=0.05,
             lengthscales=np.array([0.05] * c + [0.3] * e),
             passive=0.0,
         )
         upper = Hyperparameters(
             amplitude=12.0,
-            linear=10.0,
+            linear=10.0 if self.plateau is None else 0.02,
             run=2.0,
             window=3.0,
             trial=2.0,
@@ -213,25 +216,23 @@ class Leaf:
             passive=0.0,
         )
         spread = np.array([0.7, 1.0, 1.0, 1.5, 0.35, 0.7, *[0.5] * c, *[0.7] * e])
-        found = fit_hyperparameters(
-            data, self.theta, self.centre, lower, upper, spread, mean=self.mean, iterations=iterations
-        )
+        found = fit_hyperparameters(data, self.theta, self.centre, lower, upper, spread, iterations=iterations)
         if c > 2:
             return found
         # A slope seen in a corner may bend within a length-scale: else straight lines would certify far from the data.
         return replace(found, amplitude=max(found.amplitude, _BEND * found.linear))
 
     @property
-    def mean(self) -> float:
-        """Prior mean of the process."""
-        return 0.0
+    def _least_run(self) -> float:
+        # On the plateau runs look alike however near the cliff is: one pass there must not count as many.
+        return 0.4 * self.plateau if self.plateau is not None else 0.0
 
     def _rebuild(self) -> None:
         tried = np.flatnonzero(self.posterior.data.run < 0)
         data = self.passive.joined(self.posterior.data.take(tried)) if len(tried) else self.passive
         extras = np.full((len(self.tracked_controls), len(self.operating)), 0.5)
         tracked = np.column_stack([self.tracked_controls, extras])
-        self.posterior = Posterior(theta=self.theta, data=data, tracked=tracked, mean=self.mean)
+        self.posterior = Posterior(theta=self.theta, data=data, tracked=tracked)
 
     def observe(self, x: FloatArray, windows: Windows) -> float:
         """Take in the windows of a trial at configuration `x` (d,); return its standardised surprise, NaN if unseen."""
@@ -269,7 +270,7 @@ class Leaf:
         variance = self.window_squares / self.window_degrees if self.window_degrees else (0.1 * self.floor) ** 2
         window = math.sqrt(variance)
         rest = self.theta.trial**2 - variance * effective_share(5, self.rho)
-        run = math.sqrt(max(rest, 0.1 * self.theta.trial**2))
+        run = max(math.sqrt(max(rest, 0.1 * self.theta.trial**2)), self._least_run)
         degrees = 5.0 + 0.7 * self.trials
         return LeafNoise(run=run * scale_factor(degrees), window=window, rho=max(0.0, self.rho - 0.1))
 
@@ -286,8 +287,8 @@ class Leaf:
     def slackest(self, requirements: Sequence[tuple[int, float]], demand: float, betas: float) -> int | None:
         """Return the tracked point nearest to violation if even there nothing is in doubt, else None.
 
-        `requirements` are (sign, threshold) pairs, `demand` is the most that noise asks for in any trajectory, and `betas`
-        the number of standard deviations of the knowledge that must be left.
+        `requirements` are (sign, threshold) pairs, `demand` is the most that noise asks for in any trajectory, and
+        `betas` the number of standard deviations of the knowledge that must be left.
         """
         if len(self.columns) < 2 or not requirements or any(sign != requirements[0][0] for sign, _ in requirements):
             return None

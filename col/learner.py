@@ -1,15 +1,16 @@
 """COL as a generator: watch, fit, check the reference, then try, learn and certify, one event at a time.
 
 A caller steps it, may stop after any event, and may resume a stopped one by handing in what was recorded: the state of
-the learner depends on the data alone, and each step has random numbers of its own, so that a resumed rehearsal goes on as
-the uninterrupted one would have.
+the learner depends on the data alone, and each step has random numbers of its own, so that a resumed rehearsal goes on
+as the uninterrupted one would have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from col.effect import EffectModel, Mechanism
 from col.errors import InputError, OutcomeUnknownError, RefusedError
@@ -34,6 +35,7 @@ from col.specification import Verdict
 
 __all__ = ["Event", "Outcome", "Recorded", "Settings", "learn"]
 
+FloatArray = NDArray[np.float64]
 _VOLUME_POINTS = 2048
 _IDLE = 6
 """Trials of the reference in a row after which a learner that finds nothing else to try gives up."""
@@ -66,7 +68,7 @@ class _Learner:
         self._policy = Policy(self._description, problem.cost, settings, problem.alpha)
         self._model: EffectModel = Mechanism(problem, self._description, settings, _generator(seed, _MODEL))
         self._trials: list[Trial] = []
-        self._tried: list[np.ndarray] = []
+        self._tried: list[FloatArray] = []
         self._struck: set[Intervention] = set()
         self._refused = self._violations = 0
         self._passive = Windows.empty([c.name for c in self._description.controls], [])
@@ -104,8 +106,8 @@ class _Learner:
         if tables:
             self._passive = concatenate_windows(tables)
 
-    def _check_reference(self) -> Iterator[Event]:
-        """Try the reference until its bound reaches alpha; return why nothing can be certified, empty if all is well."""
+    def _check_reference(self) -> Generator[Event, None, str]:
+        """Try the reference until its bound reaches alpha; return why that fails, empty if all is well."""
         reference, failures, tries = self._policy.reference, 0, 0
         level = self._problem.alpha
         limiting = ""
@@ -138,7 +140,7 @@ class _Learner:
         values = [float(np.nan_to_num(c.robustness(c._columns(windows)), nan=-np.inf)) for c in conjuncts]
         return conjuncts[int(np.argmin(values))].text
 
-    def _expand(self) -> Iterator[Event]:
+    def _expand(self) -> Generator[Event, None, str]:
         idle = 0
         while len(self._trials) < self._settings.max_trials:
             step = len(self._trials) + self._refused
@@ -162,7 +164,7 @@ class _Learner:
             yield from self._try(pick.x, pick.why, pick.lower_bound)
         return "all trials made"
 
-    def _try(self, x: np.ndarray, why: str, bound: float) -> Iterator[Event]:
+    def _try(self, x: FloatArray, why: str, bound: float) -> Generator[Event, None, TrialDone | None]:
         """Carry out one trial; return its event, None if it was refused."""
         step = len(self._trials) + self._refused
         intervention = self._policy.intervention(x)

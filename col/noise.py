@@ -43,7 +43,7 @@ def autocorrelation(residual: FloatArray, run: NDArray[np.int64]) -> float:
 
 
 def scale_factor(degrees: float, doubt: float = 0.25) -> float:
-    """Return by how much a standard deviation known with `degrees` degrees of freedom is inflated to be on the safe side."""
+    """Return by how much a standard deviation known with `degrees` degrees of freedom is inflated to be safe."""
     return float(np.sqrt(degrees / chi2.ppf(doubt, degrees)))
 
 
@@ -57,7 +57,8 @@ def shrunk_correlation(samples: FloatArray, weight: float = 10.0) -> FloatArray:
     scaled = centred / np.where(spread > 0, spread, 1.0)
     raw = scaled.T @ scaled / n * (n / (n + weight))
     np.fill_diagonal(raw, 1.0)
-    return raw
+    result: FloatArray = raw
+    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

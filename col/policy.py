@@ -66,7 +66,7 @@ class Policy:
 
     def allowed(self, region: Region, x: FloatArray) -> NDArray[np.bool_]:
         """Return which of `x` (n, d) may be tried: safe with the pick's margin, and within the budget."""
-        beta = max(self._settings.pick_beta, region.beta)
+        beta = self._settings.pick_share * region.beta
         affordable = self._cost.evaluate(x, self._names, self._reference) <= self._cost.budget + 1e-9
         safe = np.zeros(len(x), dtype=bool)
         if affordable.any():
@@ -125,12 +125,13 @@ class Policy:
         x = starts.copy()
         score = self._score(model, x)
         score[[self.intervention(row) in struck for row in x]] = -np.inf
+        width = _LINE + 7
         for _ in range(2):
             before = score.copy()
             for j in rng.permutation(x.shape[1]):
                 values = np.linspace(self._lower[j], self._upper[j], _LINE)
                 near = x[:, j : j + 1] + np.arange(-3, 4) * self._resolution[j]
-                lines = np.repeat(x[:, None, :], _LINE + near.shape[1], axis=1)
+                lines = np.repeat(x[:, None, :], width, axis=1)
                 lines[:, :_LINE, j] = values
                 lines[:, _LINE:, j] = near
                 flat = self.snap(lines.reshape(-1, x.shape[1]))
@@ -140,11 +141,10 @@ class Policy:
                 scores = np.full(len(flat), -np.inf)
                 if allowed.any():
                     scores[allowed] = self._score(model, flat[allowed])
-                scores = scores.reshape(len(x), -1)
-                best = scores.argmax(axis=1)
-                for i, k in enumerate(best):
-                    if scores[i, k] > score[i]:
-                        score[i], x[i] = scores[i, k], flat.reshape(*lines.shape)[i, k]
+                for i in range(len(x)):
+                    k = i * width + int(np.argmax(scores[i * width : (i + 1) * width]))
+                    if scores[k] > score[i]:
+                        score[i], x[i] = scores[k], flat[k]
             if np.all(score <= before * (1.0 + 1e-3)):
                 break
         end = int(np.argmax(score))

@@ -1,8 +1,8 @@
 """The causal phase: which quantities are modelled, on which inputs, and what the passive windows say of them.
 
 A *leaf* is a quantity that is modelled from data: a metric of the specification, or, where a derivation says how that
-metric saturates, the metrics from which it is derived. Its inputs are its ancestral controls, the exogenous metrics that
-it depends on, and a back-door set, so that watched windows and interventions tell of one and the same mechanism.
+metric saturates, the metrics from which it is derived. Its inputs are its ancestral controls, the exogenous metrics
+that it depends on, and a back-door set, so that watched windows and interventions tell of one and the same mechanism.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from col.identify import Estimand, joint_backdoor
 from col.plant import PlantDescription, Windows
 from col.problem import Problem
 
-__all__ = ["LeafDesign", "PassiveRows", "design_leaves", "lagged_column", "passive_rows", "select_rows"]
+__all__ = ["LeafDesign", "PassiveRows", "design_leaves", "lagged_column", "passive_rows", "saturating", "select_rows"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -67,7 +67,7 @@ class PassiveRows:
 
 
 def leaf_names(problem: Problem, dropped: frozenset[str] = frozenset()) -> dict[str, bool]:
-    """Return the leaves of the specification and whether each stands in a derivation; `dropped` derivations do not hold."""
+    """Return the leaves of the specification and whether each stands in a derivation; `dropped` ones do not hold."""
     kinds = problem.graph.nodes
     leaves: dict[str, bool] = {}
     for metric in sorted(problem.specification.metrics):
@@ -165,6 +165,22 @@ def passive_rows(design: LeafDesign, windows: Windows, operating: Mapping[str, f
         spread=spread,
         support=int(near.sum()),
     )
+
+
+def saturating(rows: PassiveRows, extras: tuple[tuple[str, int], ...]) -> int | None:
+    """Return the number of the input that caps the leaf, None if none does.
+
+    Delivered throughput follows what is offered until the cliff: its windows on the safe side tell nothing of the
+    distance to it.
+    """
+    for i, (_, lag) in enumerate(extras):
+        bound = rows.extras[:, i]
+        if lag or len(rows.y) < 20 or np.any(bound <= 0):
+            continue
+        ratio = rows.y / bound
+        if np.mean(ratio <= 1.02) > 0.98 and np.mean(np.abs(ratio - 1.0) < 0.02) > 0.2:
+            return i
+    return None
 
 
 def select_rows(rows: PassiveRows, count: int, near_share: float = 0.6) -> IntArray:

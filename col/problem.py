@@ -1,4 +1,4 @@
-"""What is to be learned: a specification on a plant with a causal graph, at an operating point, and what trials cost."""
+"""What is to be learned: a specification on a plant with a causal graph, at an operating point; what trials cost."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ class Problem:
 class Settings:
     """How to learn. `effect` and `prior` choose models, `confidence` which bound decides what is tried and certified.
 
-    `prior` is "causal" (passive windows, adjusted), "none" (passive responses ignored) or "naive" (unadjusted: biased, for
-    comparison only). `reference_trials` bounds the trials spent on showing that the specification can hold at reference.
+    `prior` is "causal" (passive windows, adjusted), "none" (passive responses ignored) or "naive" (unadjusted: biased,
+    for comparison only). `reference_trials` bounds those spent on showing that the specification can hold at reference.
     """
 
     passive_windows: int = 960
@@ -102,7 +102,7 @@ class Settings:
     prior: str = "causal"
     confidence: str = "pointwise"
     reference_trials: int = 5
-    pick_beta: float = 2.5
+    pick_share: float = 1.4
     pick_margin: float = 0.03
     passive_rows: int = 180
 

@@ -1,8 +1,8 @@
 """The estimated region {x : P_low(phi | do(x)) >= alpha}: evaluated for thousands of points at once, saved, loaded.
 
 P_low is the share of trajectories in which the specification holds when every leaf lies beta standard deviations of
-the *knowledge* (not of the noise) towards violation. A specification in negation normal form is monotone in its margins, so
-that this is a lower bound. Letters: `n` points, `d` controls, `s` trajectories, `v` leaves.
+the *knowledge* (not of the noise) towards violation. A specification in negation normal form is monotone in its
+margins, so that this is a lower bound. Letters: `n` points, `d` controls, `s` trajectories, `v` leaves.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Place = list[tuple[NDArray[np.int64], FloatArray]]
 
 
 def locate(grid: FloatArray, at: FloatArray) -> Place:
-    """Return entries of a table over the even `grid` (g,), or over its square, and their weights for `at` (n, 1 or 2)."""
+    """Return entries of a table over the even `grid` (g,), or its square, and their weights for `at` (n, 1 or 2)."""
     last = len(grid) - 1
     places: Place = [(np.zeros(len(at), dtype=np.int64), np.ones(len(at)))]
     for column in at.T:
@@ -59,8 +59,8 @@ def read(table: FloatArray, place: Place) -> FloatArray:
 class RegionLeaf:
     """What is known of one leaf at the operating point, in modelled units.
 
-    `columns` are the numbers of its controls, `low` and `span` (c,) scale them, `extras` (e,) are the scaled inputs of the
-    operating point. Outside of `hull` (2, c), scaled, nothing is known: no observation lies near enough. A leaf of one
+    `columns` are the numbers of its controls, `low` and `span` (c,) scale them, `extras` (e,) are the scaled inputs of
+    the operating point. Outside of `hull` (2, c), scaled, nothing is known: no observation is near. A leaf of one
     or two controls is a table over `grid` (g,), for two over its square; any other keeps its posterior, unless it is so
     far from its thresholds that the moments of its worst place, a table of one entry, do for all.
     """

@@ -25,7 +25,7 @@ _PROBES = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeafScale:
-    """How a leaf's raw value and its modelled value belong together: modelled = (log or identity of raw - centre) / scale."""
+    """How raw and modelled value belong together: modelled = (raw or its logarithm - centre) / scale."""
 
     name: str
     logarithmic: bool
@@ -195,7 +195,7 @@ def _thresholds(
 ) -> dict[int, float] | None:
     """Return the threshold of each leaf if the predicate is the conjunction of them, None if it is not."""
     thresholds: dict[int, float] = {}
-    for leaf in np.flatnonzero(direction):
+    for leaf in (int(i) for i in np.flatnonzero(direction)):
         points = np.repeat(best[None, :], 257, axis=0)
         good, bad = (high[leaf], low[leaf]) if direction[leaf] > 0 else (low[leaf], high[leaf])
         points[0, leaf] = bad
@@ -204,8 +204,8 @@ def _thresholds(
         for _ in range(5):  # each pass narrows the bracket 256 times
             points[:, leaf] = np.linspace(bad, good, 257)
             first = int(np.argmax(margin(points) >= 0))
-            bad, good = points[max(first - 1, 0), leaf], points[first, leaf]
-        thresholds[int(leaf)] = float(good)
+            bad, good = float(points[max(first - 1, 0), leaf]), float(points[first, leaf])
+        thresholds[leaf] = float(good)
     probes = rng.uniform(low, high, size=(_PROBES, len(low)))
     for leaf, threshold in thresholds.items():
         close = rng.random(_PROBES) < 0.7

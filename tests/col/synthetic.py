@@ -3,13 +3,13 @@
 A plant has 2, 4 or 8 controls and some leaves; a leaf is `f(x, load) + h(x) (run + window noise)`, on a linear or a
 logarithmic scale, with a threshold. Three kinds:
 
-* `station`: stages that each need enough of two controls for their load; what is delivered saturates at what is offered;
+* `station`: stages that each need enough of two controls for their load; what is delivered saturates at the offer;
 * `service`: a knee with interaction, an optimum in the middle (not monotone), a bill that is linear in all controls;
 * `rough`: random smooth functions of one or two controls and a load, of no form that the learner knows.
 
 Passive windows come from an autoscaler that follows the load of the window before, with dither: control and load are
-confounded. Noise may vary with x, is autocorrelated, and has a part that all leaves of a run share. The probability that
-the specification holds is exact up to a 9-point quadrature and 20 000 draws a leaf.
+confounded. Noise may vary with x, is autocorrelated, and has a part that all leaves of a run share. The probability
+that the specification holds is exact up to a 9-point quadrature and 20 000 draws a leaf.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ class Truth:
 
 @dataclass(kw_only=True)
 class SyntheticPlant:
-    """A plant (see `col.plant.Plant`) that also knows the truth. Controls run from `low` to `high`, loads from 0 to 10."""
+    """A plant (see `col.plant.Plant`) that knows the truth. Controls run from `low` to `high`, loads from 0 to 10."""
 
     leaves: tuple[SyntheticLeaf, ...]
     loads: int
@@ -208,8 +209,8 @@ class SyntheticPlant:
         raw = self.low + x * (self.high - self.low)
         return Windows(
             sequence=sequence,
-            start_s=15.0 * sequence,
-            end_s=15.0 * (sequence + 1),
+            start_s=np.asarray(15.0 * sequence),
+            end_s=np.asarray(15.0 * (sequence + 1)),
             run=np.full(n, self._run),
             controls={f"x{j}": raw[:, j] for j in range(raw.shape[1])},
             metrics=metrics,
@@ -250,8 +251,11 @@ class SyntheticPlant:
     def truth(self, alpha: float = 0.9, *, points: int = 2000, most: int = 400_000) -> Truth:
         """Return points inside the true region, and weighted points outside of it (all of those near the border)."""
         rng = np.random.default_rng([self.seed, 4])
-        inside, near, far, drawn = [], [], [], 0
-        while drawn < most and sum(map(len, inside)) < points:
+        inside: list[FloatArray] = []
+        near: list[FloatArray] = []
+        far: list[FloatArray] = []
+        drawn = 0
+        while drawn < most and sum(len(part) for part in inside) < points:
             x = rng.uniform(self.low, self.high, size=(20_000, len(self.low)))
             p = self.probability(x)
             inside.append(x[p >= alpha])
@@ -292,7 +296,7 @@ def make_plant(seed: int, controls: int, kind: str) -> SyntheticPlant:
     raise AssertionError("no such plant")
 
 
-def _common(rng: np.random.Generator, d: int) -> dict[str, object]:
+def _common(rng: np.random.Generator, d: int) -> dict[str, Any]:
     low = rng.uniform(0.0, 1.0, d)
     return {
         "low": low,
