@@ -121,8 +121,8 @@ def _add_rehearse(commands: Commands[_Parser]) -> None:
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="afterwards compute the truth on the twin: coverage, false-safe share, unsafe trials, true border, and how "
-        "far the border moves when what is assumed is varied; takes longer than the rehearsal",
+        help="afterwards compute the truth on the twin: coverage, false-safe share, unsafe trials, true border, and "
+        "how far the border moves when what is assumed is varied; takes longer than the rehearsal",
     )
     parser.add_argument(
         "--resume",

@@ -18,7 +18,8 @@ Clock = Callable[[], float]
 class Status:
     """What is known while a command runs; shares are of the control box, None where not known yet.
 
-    A rehearsal counts windows and trials; any other command names its own `steps`.
+    A rehearsal counts windows and trials; any other command names its own `steps`. `left_open` says that more will come
+    after `left_s`, nobody knows yet how much.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Status:
     violations: int = 0
     unsafe: int | None = None
     left_s: float | None = None
+    left_open: bool = False
     steps_name: str = ""
     steps_done: int = 0
     steps_total: int = 0
@@ -131,10 +133,11 @@ def _panel(status: Status) -> Any:
         bars.add_row(name, _bar(done, total), f"{done} of {total}")
     violations = Text(str(status.violations), style="bold red" if status.violations else "")
     unsafe = "not verified" if status.unsafe is None else str(status.unsafe)
+    left = ("more than " if status.left_open and status.left_s is not None else "") + duration(status.left_s)
     facts = Table.grid(padding=(0, 2))
     facts.add_row("safe region", f"{share(status.region_share)} of the control box", "violations", violations)
     facts.add_row("  uniform bound", share(status.region_share_uniform), "unsafe trials", unsafe)
-    facts.add_row("windows simulated", str(status.windows), "time left", duration(status.left_s))
+    facts.add_row("windows simulated", str(status.windows), "time left", left)
     doing = Text(status.doing, style="bold", overflow="ellipsis", no_wrap=True)
     notes = [Text(f"! {note}", style="yellow") for note in status.notes[-2:]]
     parts: list[Any] = [doing, bars, *([] if status.steps_name else [facts]), *notes]

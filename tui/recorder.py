@@ -64,7 +64,8 @@ class Recorder:
         self._elapsed = elapsed
         self._proposed: Proposed | None = None
         self._trials_began = 0.0
-        self._made = 0
+        self._made = self._replayed = 0
+        self._began = elapsed()
         self.history: list[dict[str, Any]] = []
         self.reference: ReferenceChecked | None = None
         self.outcome: Outcome | None = None
@@ -85,7 +86,9 @@ class Recorder:
                 done = len(event.leaves) - len(obstacles)
                 return f"identified: {done} of {len(event.leaves)} effects follow from passive windows"
             case PassiveObserved():
-                if not event.recorded:
+                if event.recorded:
+                    self._replayed = event.done
+                else:
                     self._folder.append_passive(event.windows)
                 status.passive_done, status.passive_total = event.done, event.total
                 status.windows += len(event.windows)
@@ -154,10 +157,16 @@ class Recorder:
         again = " (recorded)" if event.recorded else ""
         return f"trial {event.step + 1}{again}: {event.verdict}, margin {worst:.3f} ({text}); {what}"
 
+    def _elapsed_here(self) -> float:
+        return self._elapsed() - self._began
+
     def _left(self) -> float | None:
         status = self._status
+        status.left_open = not self._made
         if not self._made:
-            return None
+            fresh = status.passive_done - self._replayed
+            missing = status.passive_total - status.passive_done
+            return self._elapsed_here() / fresh * missing if fresh > 0 and missing > 0 else None
         pace = (self._elapsed() - self._trials_began) / self._made
         return pace * max(status.trials_total - status.trials_done, 0)
 

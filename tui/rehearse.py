@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from col.errors import InputError
 from col.learner import learn
 from col.problem import Problem, Settings
 from tui.calibration_view import calibration_view, packaged_calibration
@@ -27,6 +28,7 @@ from tui.sensitivity import sensitivity_of_border
 from tui.verification import Truth, verify
 from twin.ran import RunPlan, simulate
 from twin.scenario import Scenario, load_scenario
+from twin.truth_finder import supports
 from twin.twin import Twin
 
 __all__ = ["DEFAULT_SCENARIO", "RehearsalRequest", "rehearse"]
@@ -174,6 +176,7 @@ def _finish(
 def _new(request: RehearsalRequest, now: datetime) -> _Session:
     """Check everything, then create the run folder."""
     scenario = load_scenario(request.scenario or DEFAULT_SCENARIO)
+    _check_verifiable(request, scenario)
     seed = 0 if request.seed is None else request.seed
     settings = with_requested(
         Settings(passive_windows=scenario.passive.windows, passive_chunk=_chunk(scenario)), _asked(request)
@@ -189,6 +192,7 @@ def _resumed(request: RehearsalRequest) -> _Session:
     """Open a stopped run; whatever was asked for besides must be what it was started with."""
     folder = RunFolder.open(find_run(request.runs_dir, request.resume or None, unfinished=True))
     scenario = load_scenario(folder.path / "scenario.toml")
+    _check_verifiable(request, scenario)
     manifest = dict(folder.manifest)
     changed = {"scenario_digest": scenario.digest[:16]}
     if request.scenario is not None:
@@ -217,6 +221,12 @@ def _lacks_truth(folder: RunFolder) -> bool:
 def _already_done(session: _Session) -> tuple[int, dict[str, Any]]:
     summary: dict[str, Any] = session.folder.read_json("summary.json")
     return (EXIT_FAILED if summary.get("verdict") == "infeasible" else EXIT_DONE), summary
+
+
+def _check_verifiable(request: RehearsalRequest, scenario: Scenario) -> None:
+    """Refuse `--verify` at the start rather than after an hour of learning."""
+    if request.verify and (reason := supports(scenario)):
+        raise InputError(f"the truth of this scenario cannot be computed: {reason}", key="--verify")
 
 
 def _asked(request: RehearsalRequest) -> dict[str, Any]:
