@@ -131,7 +131,8 @@ def trials_section(data: ReportData) -> Section:
         f"Every intervention in order: the values set{escape(unit)} (bold where they differ from the "
         "reference), whether φ held, "
         "by how much (the smallest relative margin over conjuncts and windows), and the conjunct that came "
-        "closest to failing."
+        "closest to failing. P low is the bound on P(φ) that was known before the trial, region the share of the "
+        "control box known safe after it."
     )
     return Section(
         key="trials",

@@ -50,6 +50,18 @@ def test_a_cut_off_last_line_is_tolerated_said_and_put_right(tmp_path: Path) -> 
     assert [t["index"] for t in folder.load().trials] == [0, 1, 2]
 
 
+def test_a_journal_cut_at_any_byte_gives_the_trials_that_were_whole(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, passive=60, trials=2, finish=False)
+    journal = folder.path / "interventions.jsonl"
+    whole = journal.read_bytes()
+    first = whole.index(b"\n") + 1
+    for cut in range(0, len(whole) + 1, 7):
+        journal.write_bytes(whole[:cut])
+        stored = folder.load()
+        assert len(stored.trials) == (cut >= first) + (cut >= len(whole)), cut
+        assert bool(stored.warnings) == (cut not in {0, first, len(whole)}), cut
+
+
 def test_a_last_line_without_its_end_counts_as_cut_off_even_if_it_parses(tmp_path: Path) -> None:
     folder = make_run(tmp_path, trials=2, finish=False)
     journal = folder.path / "interventions.jsonl"
