@@ -20,7 +20,7 @@ from tui.report_data import Group
 __all__ = ["Cheapest", "SafeRegion", "border_limits", "cheapest_safe", "region_slices"]
 
 FloatArray = NDArray[np.float64]
-_SLICE_POINTS = 57
+_SLICE_POINTS = 43
 _ZOOM_BELOW, _ZOOM_ABOVE = 0.05, 0.09
 
 
