@@ -30,6 +30,7 @@ _TRAJECTORIES_WHOLE = 384
 _REFIT_AFTER = (3, 8, 18, 36, 72, 144)
 _DOUBTED = 96
 _DOUBT = 0.01
+_FEWEST_ROWS = 8
 _EARLY_CAUTION = 0.35
 """By how much beta is raised before the first trial: length-scales fitted to passive windows alone are too sure."""
 
@@ -64,12 +65,13 @@ class Border:
     @classmethod
     def around(cls, leaf: Leaf, doubt: FloatArray) -> Border | None:
         """Return the border of a leaf given the doubt at each of its tracked points, None if there is no doubt."""
-        columns = np.argsort(-doubt)[:_DOUBTED]
-        columns = columns[doubt[columns] > _DOUBT]
+        columns = np.flatnonzero(doubt > _DOUBT)
         if not len(columns):
             return None
+        every = max(len(columns) / _DOUBTED, 1.0)
+        columns = columns[np.arange(0.0, len(columns), every).astype(int)]
         sd = leaf.posterior.moments[1]
-        weights = doubt[columns] / len(sd)
+        weights = every * doubt[columns] / len(sd)
         table = np.empty(0)
         if leaf.tabled:
             cross = leaf.posterior.tracked_covariance(np.arange(len(sd)), columns)
@@ -155,17 +157,20 @@ class Mechanism:
         """Learn from the passive phase: check the derivations, fit each leaf."""
         if len(windows):
             self._check_derivations(windows)
-        self._rows = {}
         for design in self._designs:
-            if self._settings.prior == "none" or design.obstacle or not len(windows):
-                continue
-            self._rows[design.name] = passive_rows(design, windows, self._problem.operating)
-        if (
-            self._rows
-            and all(len(rows.y) >= 8 for rows in self._rows.values())
-            and len(self._rows) == len(self._designs)
-        ):
+            rows = passive_rows(design, windows, self._problem.operating)
+            self._rows[design.name] = rows if self._tells(design, rows) else rows.without_responses()
+        if all(len(rows.y) for rows in self._rows.values()):
             self._build({name: rows.y for name, rows in self._rows.items()})
+
+    def _tells(self, design: LeafDesign, rows: PassiveRows) -> bool:
+        """Whether the passive windows say anything of a leaf's response: enough of them, identified, and not constant."""
+        if self._settings.prior == "none" or design.obstacle:
+            return False
+        if len(rows.y) >= _FEWEST_ROWS and np.ptp(rows.y) > 1e-9 * (1.0 + np.abs(rows.y).max()):
+            return True
+        self._notes.append(f"{design.name}: passive windows do not show how it varies ({len(rows.y)} complete ones)")
+        return False
 
     def _check_derivations(self, windows: Windows) -> None:
         """Drop a derivation whose value lies far from what was measured: the metric is then modelled itself."""
@@ -196,10 +201,10 @@ class Mechanism:
             logarithmic, centre, scale = choose_scale(design, values[design.name])
             scales.append(LeafScale(name=design.name, logarithmic=logarithmic, centre=centre, scale=scale))
         self._reduction = self._reduce(scales)
-        if any(len(values[design.name]) < 8 for design in self._designs):
+        if any(len(values[design.name]) < _FEWEST_ROWS for design in self._designs):
             # Too few values to have a scale of their own: the distance to a violation is the scale.
             for i, known in enumerate(scales):
-                if len(values[known.name]) < 8:
+                if len(values[known.name]) < _FEWEST_ROWS:
                     distance = max((abs(r.threshold) for r in self._reduction.requirements if r.leaf == i), default=1.0)
                     floor = 0.05 if known.logarithmic else 0.05 * (abs(known.centre) + 1e-6)
                     scales[i] = replace(known, scale=max(distance * known.scale, floor))
@@ -208,7 +213,7 @@ class Mechanism:
         alike: dict[tuple[int, int, bool], Leaf] = {}
         for i, design in enumerate(self._designs):
             thresholds = [abs(r.threshold) for r in self._reduction.requirements if r.leaf == i]
-            rows = self._rows.get(design.name)
+            rows = self._rows[design.name]
             plateau = self._plateau(design, rows, scales[i], i)
             kind = (len(design.controls), len(design.extras), design.derived)
             leaf = Leaf.build(
@@ -226,10 +231,10 @@ class Mechanism:
         count = _TRAJECTORIES_WHOLE if self._reduction.whole else _TRAJECTORIES
         self._draws = TrajectoryDraws(count, self._problem.specification.horizon, len(self._leaves), self._rng)
 
-    def _plateau(self, design: LeafDesign, rows: PassiveRows | None, scale: LeafScale, number: int) -> float | None:
+    def _plateau(self, design: LeafDesign, rows: PassiveRows, scale: LeafScale, number: int) -> float | None:
         """Return how far above its threshold a leaf saturates, None if it does not."""
-        cap = saturating(rows, design.extras) if rows is not None and not design.derived else None
-        if cap is None or rows is None or self._reduction is None:
+        cap = None if design.derived else saturating(rows, design.extras)
+        if cap is None or self._reduction is None:
             return None
         top = float(scale.to_model(rows.operating[[cap]])[0])
         gaps = [r.sign * (top - r.threshold) for r in self._reduction.requirements if r.leaf == number]
@@ -249,9 +254,9 @@ class Mechanism:
             values = {d.name: windows.column(d.name) for d in self._designs}
             if any(not np.isfinite(v).any() for v in values.values()):
                 return
-            for name, rows in self._rows.items():
-                values[name] = rows.y if len(rows.y) >= 8 else values[name]
-            self._build({k: v[np.isfinite(v)][:7] if k not in self._rows else v for k, v in values.items()})
+            values = {name: value[np.isfinite(value)][: _FEWEST_ROWS - 1] for name, value in values.items()}
+            values |= {name: rows.y for name, rows in self._rows.items() if len(rows.y)}
+            self._build(values)
         for leaf in self._leaves:
             leaf.observe(x, windows)
         self._trials += 1

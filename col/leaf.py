@@ -82,7 +82,7 @@ class Leaf:
         design: LeafDesign,
         plant: PlantDescription,
         scale: LeafScale,
-        rows: PassiveRows | None,
+        rows: PassiveRows,
         violation: float,
         *,
         passive_rows: int,
@@ -98,8 +98,7 @@ class Leaf:
         chosen = [plant.controls[c] for c in columns]
         low = np.array([c.lower for c in chosen])
         span = np.array([c.upper - c.lower for c in chosen])
-        operating = rows.operating if rows is not None else np.zeros(len(design.extras))
-        spread = rows.spread if rows is not None else np.ones(len(design.extras))
+        operating, spread = rows.operating, rows.spread
         p = len(columns) + len(operating)
         if len(columns) == 1:
             steps = min(round(span[0] / chosen[0].resolution), _GRID_LIMIT)
@@ -140,10 +139,10 @@ class Leaf:
             passive=passive,
             floor=floor,
             plateau=plateau,
-            support=rows.support if rows is not None else 0,
+            support=rows.support,
             hull=np.repeat([[np.inf], [-np.inf]], len(columns), axis=1),
         )
-        if rows is not None and len(rows.y) >= 8:
+        if len(rows.y):
             leaf.theta = start or theta
             leaf._learn_passive(rows, passive_rows)
         leaf._rebuild()

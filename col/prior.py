@@ -8,7 +8,7 @@ that it depends on, and a back-door set, so that watched windows and interventio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import numpy as np
@@ -58,6 +58,13 @@ class PassiveRows:
     operating: FloatArray
     spread: FloatArray
     support: int
+
+    def without_responses(self) -> PassiveRows:
+        """Return the same law of the extras, with no observation of the leaf."""
+        none = slice(0, 0)
+        return replace(
+            self, controls=self.controls[none], extras=self.extras[none], y=self.y[none], run=self.run[none], support=0
+        )
 
     def distance(self) -> FloatArray:
         """Return each window's distance from the operating point in units of the spread, shape (n,)."""
@@ -139,6 +146,16 @@ def lagged_column(windows: Windows, name: str, lag: int) -> FloatArray:
 def passive_rows(design: LeafDesign, windows: Windows, operating: Mapping[str, float]) -> PassiveRows:
     """Return the complete windows (no NaN in what the leaf needs) as observations of the leaf."""
     n = len(windows)
+    if not n:
+        return PassiveRows(
+            controls=np.empty((0, len(design.controls))),
+            extras=np.empty((0, len(design.extras))),
+            y=np.empty(0),
+            run=np.empty(0, dtype=np.int64),
+            operating=np.array([operating.get(name, 0.0) for name, _ in design.extras]),
+            spread=np.array([max(abs(operating.get(name, 0.0)), 1.0) for name, _ in design.extras]),
+            support=0,
+        )
     controls = np.column_stack([windows.controls[c] for c in design.controls]) if design.controls else np.empty((n, 0))
     columns = [lagged_column(windows, name, lag) for name, lag in design.extras]
     extras = np.column_stack(columns) if columns else np.empty((n, 0))
@@ -153,7 +170,7 @@ def passive_rows(design: LeafDesign, windows: Windows, operating: Mapping[str, f
         spread = np.maximum(high, wanted) - np.minimum(low, wanted)
     else:
         wanted = np.nan_to_num(wanted)
-        spread = np.ones(len(wanted))
+        spread = np.maximum(np.abs(wanted), 1.0)
     spread = np.where(spread > 1e-9 * (1.0 + np.abs(wanted)), spread, 1.0)
     near = np.all(np.abs((extras - wanted) / spread) <= _NEAR, axis=1) if len(y) else np.zeros(0, dtype=bool)
     return PassiveRows(
