@@ -98,8 +98,8 @@ def run_twin(case: Case, seed: int, calls: tuple[int, ...]) -> tuple[Counters, P
 
 
 def run_reference(case: Case, seed: int, calls: tuple[int, ...]) -> CellRun:
-    """Run a case in the reference, with the draws that the data plane takes over these calls."""
-    (draws,) = draw([case.cell], streams(seed), calls)
+    """Run a case in the reference, with the draws that the data plane takes."""
+    (draws,) = draw([case.cell], streams(seed), sum(calls))
     return simulate(
         case.cell,
         draws,

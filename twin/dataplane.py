@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from col.errors import InputError
 from twin.parameters import CFS_PERIOD_MS, CellParameters, GrantPolicy
+from twin.slow_noise import SLOW_BLOCK_MS, SlowNoise
 
 if "NUMBA_CACHE_DIR" not in os.environ and not os.access(Path(__file__).parent, os.W_OK):
     # An installed package may be read-only; compile once a user then, not once a process.
@@ -24,9 +25,6 @@ from twin.kernel import advance_cells
 __all__ = ["Counters", "DataPlane", "PacketLog"]
 
 FloatArray = NDArray[np.float64]
-
-SLOW_BLOCK_MS = 100
-"""The slow noise of a compute demand moves in steps of this many slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +80,10 @@ class DataPlane:
         self._ready = np.zeros((g, n_ue, places))
         # The uplink between DU and CU holds at most what the CU's buffer and a full cell allow.
         self._pend = np.zeros((g, 16384, 3))
+        self._f1 = np.zeros_like(self._pend)  # the same for the downlink
         self._hist = np.zeros((g, 2, kn.DELAY_BINS), dtype=np.int64)
         self._log = np.zeros((g, 2, max(log_packets, 0), 2))
         self._n_log = np.zeros((g, 2), dtype=np.int64)
-        self._slow_du = np.zeros(g)
-        self._slow_cu = np.zeros(g)
         for c, cell in enumerate(self.cells):
             self._fill(c, cell)
         self._par[:, kn.P_DU_FACTOR] = 1.0 if du_factor is None else du_factor
@@ -97,11 +94,14 @@ class DataPlane:
         self._phase = phase.uniform(0.0, 1.0, (g, 2, n_ue))
         self._ue[:, :, :, kn.U_NEXT] = np.inf
         self._ue[:, :, :, kn.U_TRANSIT] = -1.0
-        self._slow_du[:] = self._streams["slow_du"].standard_normal(g)
-        self._slow_cu[:] = self._streams["slow_cu"].standard_normal(g)
-        self._block_du = np.ones(g)
-        self._block_cu = np.ones(g)
-        self._block = -1
+        tau_ms = np.array([cell.du.slow_tau_ms for cell in cells])
+        self._slow_du, self._slow_cu = (
+            SlowNoise(self._streams[name], sd=np.array(sd), tau_ms=tau_ms)
+            for name, sd in (
+                ("slow_du", [cell.du.slow_sd for cell in cells]),
+                ("slow_cu", [cell.cu.slow_sd for cell in cells]),
+            )
+        )
 
     def _fill(self, c: int, cell: CellParameters) -> None:
         p, du, cu, links = self._par[c], cell.du, cell.cu, cell.links
@@ -134,8 +134,10 @@ class DataPlane:
         """Set the CFS quota of a cell's DU or CU in cores; it counts from the next refill on."""
         for column, cores in ((kn.P_DU_QUOTA, du_cores), (kn.P_CU_QUOTA, cu_cores)):
             if cores is not None:
-                if not 0.0 < cores <= 1024.0:
-                    raise InputError("must lie in 0 to 1024 cores", key="quota", value=cores)
+                # A period must do more than what resuming costs, or no work would ever end.
+                least = self.cells[cell].du.resume_ms / CFS_PERIOD_MS if column == kn.P_DU_QUOTA else 0.0
+                if not least < cores <= 1024.0:
+                    raise InputError(f"must be above {least:g} and at most 1024 cores", key="quota", value=cores)
                 self._par[cell, column] = cores * CFS_PERIOD_MS
 
     def set_load(self, cell: int, *, dl_mbps: float, ul_mbps: float) -> None:
@@ -150,7 +152,7 @@ class DataPlane:
             if not np.isfinite(new):
                 if np.isfinite(old):  # remember how far each sender was
                     self._phase[cell, way, :n_ue] = np.clip((due - self.now_ms) / old, 0.0, 1.0)
-                due[:] = np.inf
+                due[due > self.now_ms] = np.inf  # what was sent before is on its way
             elif np.isfinite(old):
                 ahead = np.maximum(due - self.now_ms, 0.0)
                 due += ahead * (new / old - 1.0)
@@ -158,55 +160,26 @@ class DataPlane:
                 due[:] = self.now_ms + self._phase[cell, way, :n_ue] * new
             self._par[cell, column] = new
 
-    def _slow(self, n_slots: int) -> tuple[FloatArray, FloatArray]:
-        """Return the slow noise of the blocks that the next slots touch, shapes (g, blocks).
-
-        Blocks go on from call to call.
-        """
-        first, last = self.now_ms // SLOW_BLOCK_MS, (self.now_ms + n_slots - 1) // SLOW_BLOCK_MS
-        fresh = last - max(self._block, first - 1)
-        g = len(self.cells)
-        factors = []
-        for name, state, held in (
-            ("slow_du", self._slow_du, self._block_du),
-            ("slow_cu", self._slow_cu, self._block_cu),
-        ):
-            z = self._streams[name].standard_normal((g, fresh)) if fresh > 0 else np.zeros((g, 0))
-            block = np.empty((g, last - first + 1))
-            carried = block.shape[1] - fresh
-            for c, cell in enumerate(self.cells):
-                du = cell.du
-                sd = du.slow_sd if name == "slow_du" else cell.cu.slow_sd
-                rho = float(np.exp(-SLOW_BLOCK_MS / du.slow_tau_ms)) if du.slow_tau_ms > 0 else 0.0
-                fresh_sd = np.sqrt(1.0 - rho * rho)
-                x = float(state[c])
-                for j in range(fresh):
-                    x = rho * x + fresh_sd * float(z[c, j])
-                    block[c, carried + j] = np.exp(sd * x - 0.5 * sd * sd)
-                state[c] = x
-            if carried:
-                block[:, 0] = held
-            held[:] = block[:, -1]
-            factors.append(block)
-        self._block = last
-        return factors[0], factors[1]
-
     def advance(self, n_slots: int) -> None:
         """Move all cells on by `n_slots` slots of 1 ms."""
         if n_slots < 0:
             raise InputError("must be zero or above", key="n_slots", value=n_slots)
         while n_slots > 0:
             step = min(n_slots, 15000)
-            slow_du, slow_cu = self._slow(step)
+            first, last = self.now_ms // SLOW_BLOCK_MS, (self.now_ms + step - 1) // SLOW_BLOCK_MS
+            slow_du = self._slow_du.blocks(first, last)
+            # What reached the CU just before, or will while the DU stalls, is worked off in these slots too.
+            slow_cu = self._slow_cu.blocks(first - 1, last + 1)
             cv = np.array([[c.du.slot_cv] for c in self.cells])
             sd = np.sqrt(np.log1p(cv * cv))
-            noise = self._streams["slot"].standard_normal((len(self.cells), step))
+            # Slot by slot, so that the numbers do not depend on where calls are cut.
+            noise = np.ascontiguousarray(self._streams["slot"].standard_normal((step, len(self.cells))).T)
             noise *= sd
             noise -= 0.5 * sd * sd
             np.exp(noise, out=noise)
             advance_cells(
                 self.now_ms, step, self._par, self._st, self._counters, self._ue, self._cnt, self._sent, self._ready,
-                self._pend, self._hist, noise, slow_du, slow_cu, self._log, self._n_log,
+                self._pend, self._f1, self._hist, noise, slow_du, slow_cu, self._log, self._n_log,
             )  # fmt: skip
             self.now_ms += step
             n_slots -= step
@@ -222,7 +195,7 @@ class DataPlane:
         quota = self._par[:, kn.P_CU_QUOTA] / CFS_PERIOD_MS
         parallelism = np.array([c.cu.parallelism for c in self.cells])
         span = columns["slots"]
-        columns["cu_budget_ms"] = np.minimum(quota, parallelism) * span - columns["cu_base_ms"]
+        columns["cu_budget_ms"] = np.maximum(np.minimum(quota, parallelism) * span - columns["cu_base_ms"], 0.0)
         for way, name in enumerate(("dl", "ul")):
             columns[f"tb_nok_{name}"] = columns[f"tb_retx_{name}"] * nok_share
             bits = self._par[:, kn.P_BITS]

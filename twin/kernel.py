@@ -10,9 +10,12 @@ Semantics (what `twin.reference` states again, packet by packet, on SimPy):
   If s - n exceeds `deadline_ms` it costs `late_cost` of its demand and carries nothing.
   Otherwise grants are made for what is queued at s (downlink) and what is at least `ul_grant_ms` old at n (uplink);
   if the slot ends later than n + `deadline_ms` it is lost and the data stay queued. After a stall longer than 1 ms
-  the next grants of each direction, one for each of the last `inflight_slots` slots that was served, are HARQ
-  retransmissions without new data.
-* A CU works in order of arrival through packets of both directions and, every ms, through its steady work.
+  the next grants of each direction, one for each slot served among the last `inflight_slots` + 2 but at most
+  `inflight_slots`, are HARQ retransmissions without new data.
+* A CU works in order of arrival through packets of both directions and, every ms, through its steady work. What would
+  wait longer than `buffer_ms` is lost: a packet is dropped, steady work is not made up for.
+* A queue of a UE has room until it holds `buffer_packets`, whether they may be granted yet or not; a packet that comes
+  later is dropped. A packet leaves it at the end of the slot that carries its last bit.
 * CFS: work runs at `parallelism` CPU-ms per ms and draws on a quota that is refilled every period and does not
   accumulate; work splits across periods. When the quota is used up everything waits for the next period, and each
   time that it does, `resume_ms` more is to be done in a DU.
@@ -110,6 +113,7 @@ from twin.kernel_layout import (
     P_UL_GRANT,
     P_ULF,
     P_ULS,
+    S_AHEAD_DL,
     S_BH_DL,
     S_BH_UL,
     S_CU_END,
@@ -120,6 +124,8 @@ from twin.kernel_layout import (
     S_DU_FLAG,
     S_DU_FREE,
     S_DU_LEFT,
+    S_F1_HEAD,
+    S_F1_TAIL,
     S_JUMP,
     S_LAST_DL,
     S_LAST_UL,
@@ -245,17 +251,14 @@ def _next_downlink(c: int, n_ue: int, p: Any, s: Any, ue: Any) -> tuple[int, flo
 @_inl
 def _drain_cu(
     c: int, until: float, next_u: int, next_send: float, at_dl: float, block0: int, slow: Any, p: Any, s: Any, k: Any,
-    ue: Any,
-    cnt: Any, sent: Any, ready: Any, pend: Any, hist: Any, log: Any, n_log: Any,
+    ue: Any, pend: Any, f1: Any, hist: Any, log: Any, n_log: Any,
 ) -> tuple[int, float, float]:  # fmt: skip
     """Let the CU take everything that reaches it by `until`.
 
     Steady work, downlink from the backhaul, uplink from the DU; returns the next downlink packet (UE, sent, at the CU).
     """
     n_ue = int(p[P_NUE])
-    ring = sent.shape[3] - 1
     pending = pend.shape[1] - 1
-    buffer = int(p[P_BUF])
     blocks = slow.shape[1] - 1
     while True:
         at_ul = np.inf
@@ -271,7 +274,7 @@ def _drain_cu(
             kind = 2
         if at > until:
             return next_u, next_send, at_dl
-        block = min(max(int(at) // 100 - block0, 0), blocks)
+        block = min(int(at) // 100 - block0 + 1, blocks)
         work = (p[P_CU_BASE] if kind == 0 else p[P_CU_PKT]) * p[P_CU_FACTOR] * slow[c, block]
         u = 0
         sent_at = 0.0
@@ -289,8 +292,9 @@ def _drain_cu(
             sent_at = pend[c, head, 1]
             u = int(pend[c, head, 2])
             s[S_PEND_HEAD] += 1.0
-        if kind != 0 and s[S_CU_FREE] - at > p[P_CU_BUF]:
-            k[K_DROP_DL + kind - 1] += 1.0
+        if s[S_CU_FREE] - at > p[P_CU_BUF]:
+            if kind != 0:
+                k[K_DROP_DL + kind - 1] += 1.0
             continue
         start = max(at, s[S_CU_FREE])
         done = start + work / p[P_CU_PAR]
@@ -318,17 +322,51 @@ def _drain_cu(
         elif kind == 1:
             k[K_CU_PKT] += work
             s[S_MH_DL] = max(done, s[S_MH_DL]) + p[P_MH_SER]
-            if cnt[c, 0, u, C_IN] - cnt[c, 0, u, C_DONE] >= buffer:
-                k[K_DROP_DL] += 1.0
-            else:
-                place = cnt[c, 0, u, C_IN] & ring
-                sent[c, 0, u, place] = sent_at
-                ready[c, u, place] = s[S_MH_DL] + p[P_MH]
-                cnt[c, 0, u, C_IN] += 1
+            place = int(s[S_F1_TAIL]) & pending
+            f1[c, place, 0] = s[S_MH_DL] + p[P_MH]
+            f1[c, place, 1] = sent_at
+            f1[c, place, 2] = u
+            s[S_F1_TAIL] += 1.0
         else:
             k[K_CU_PKT] += work
             s[S_BH_UL] = max(done, s[S_BH_UL]) + p[P_BH_SER]
             _deliver(c, 1, u, sent_at, s[S_BH_UL] + p[P_BH], ue, k, hist, p[P_BITS], log, n_log)
+
+
+@_inl
+def _admit_downlink(c: int, until: float, p: Any, s: Any, k: Any, cnt: Any, sent: Any, ready: Any, f1: Any) -> None:
+    """Put what reaches the DU by `until` into the UEs' queues, as far as they have room."""
+    ring = sent.shape[3] - 1
+    flying = f1.shape[1] - 1
+    while s[S_F1_HEAD] < s[S_F1_TAIL]:
+        head = int(s[S_F1_HEAD]) & flying
+        if f1[c, head, 0] > until:
+            break
+        s[S_F1_HEAD] += 1.0
+        u = int(f1[c, head, 2])
+        if cnt[c, 0, u, C_IN] - cnt[c, 0, u, C_DONE] >= p[P_BUF]:
+            k[K_DROP_DL] += 1.0
+        else:
+            place = cnt[c, 0, u, C_IN] & ring
+            ready[c, u, place] = f1[c, head, 0]
+            sent[c, 0, u, place] = f1[c, head, 1]
+            cnt[c, 0, u, C_IN] += 1
+            cnt[c, 0, u, C_READY] += 1
+
+
+@_inl
+def _admit_uplink(c: int, until: float, p: Any, k: Any, ue: Any, cnt: Any, sent: Any) -> None:
+    """Put what the UEs have sent by `until` into their queues, as far as they have room."""
+    ring = sent.shape[3] - 1
+    for u in range(int(p[P_NUE])):
+        while ue[c, 1, u, U_NEXT] <= until:
+            k[K_OFF_UL] += p[P_BITS]
+            if cnt[c, 1, u, C_IN] - cnt[c, 1, u, C_DONE] >= p[P_BUF]:
+                k[K_DROP_UL] += 1.0
+            else:
+                sent[c, 1, u, cnt[c, 1, u, C_IN] & ring] = ue[c, 1, u, U_NEXT]
+                cnt[c, 1, u, C_IN] += 1
+            ue[c, 1, u, U_NEXT] += p[P_IV_UL]
 
 
 @_inl
@@ -421,15 +459,24 @@ def _send(
                 s[S_PEND_TAIL] += 1.0
 
 
+@_inl
+def _sent_ahead(c: int, way: int, end: float, p: Any, ue: Any) -> float:
+    """Return how many packets were taken that are sent after `end`, less those sent by `end` and not taken yet."""
+    ahead = 0.0
+    if p[P_IV_DL + way] < np.inf:
+        for u in range(int(p[P_NUE])):
+            ahead += math.ceil((ue[c, way, u, U_NEXT] - end) / p[P_IV_DL + way]) - 1.0
+    return ahead
+
+
 @_jit
 def _cell(
     c: int, first: int, n_slots: int, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, ready: Any, pend: Any,
-    hist: Any,
+    f1: Any, hist: Any,
     noise: Any, slow_du: Any, slow_cu: Any, log: Any, n_log: Any,
 ) -> None:  # fmt: skip
     n_ue = int(p[P_NUE])
     ring = sent.shape[3] - 1
-    buffer = int(p[P_BUF])
     cap_dl = p[P_CAP_DL]
     cap_ul = p[P_CAP_UL]
     n_prb = p[P_NPRB]
@@ -460,28 +507,19 @@ def _cell(
                 s,
                 k,
                 ue,
-                cnt,
-                sent,
-                ready,
                 pend,
+                f1,
                 hist,
                 log,
                 n_log,
             )
-            for u in range(n_ue):  # the uplink's senders, as far as a grant of this slot may reach
-                while ue[c, 1, u, U_NEXT] <= a - p[P_UL_GRANT]:
-                    k[K_OFF_UL] += p[P_BITS]
-                    if cnt[c, 1, u, C_IN] - cnt[c, 1, u, C_DONE] >= buffer:
-                        k[K_DROP_UL] += 1.0
-                    else:
-                        sent[c, 1, u, cnt[c, 1, u, C_IN] & ring] = ue[c, 1, u, U_NEXT]
-                        cnt[c, 1, u, C_IN] += 1
-                        cnt[c, 1, u, C_READY] += 1
-                    ue[c, 1, u, U_NEXT] += p[P_IV_UL]
         if skipped:
             k[K_SKIP] += 1.0
             mask = (mask << 1) & window
             continue
+        if packets:
+            _admit_downlink(c, start, p, s, k, cnt, sent, ready, f1)
+            _admit_uplink(c, start, p, k, ue, cnt, sent)
         late = start - a > p[P_DEADLINE]
         prb_dl = 0.0
         prb_ul = 0.0
@@ -493,12 +531,6 @@ def _cell(
             elif p[P_FULL_DL] != 0.0:
                 prb_dl = cap_dl
             else:
-                for u in range(n_ue):
-                    while (
-                        cnt[c, 0, u, C_READY] < cnt[c, 0, u, C_IN]
-                        and ready[c, u, cnt[c, 0, u, C_READY] & ring] <= start
-                    ):
-                        cnt[c, 0, u, C_READY] += 1
                 prb_dl = _grant(c, 0, start, cap_dl, p, s, cnt, sent, ready, give_dl)
         if cap_ul > 0.0:
             if retx_ul:
@@ -506,6 +538,12 @@ def _cell(
             elif p[P_FULL_UL] != 0.0:
                 prb_ul = cap_ul
             else:
+                for u in range(n_ue):
+                    while (
+                        cnt[c, 1, u, C_READY] < cnt[c, 1, u, C_IN]
+                        and sent[c, 1, u, cnt[c, 1, u, C_READY] & ring] <= a - p[P_UL_GRANT]
+                    ):
+                        cnt[c, 1, u, C_READY] += 1
                 prb_ul = _grant(c, 1, a, cap_ul, p, s, cnt, sent, ready, give_ul)
         work = p[P_BASE]
         if prb_dl > 0.0:
@@ -569,6 +607,8 @@ def _cell(
                 if p[P_FULL_DL] != 0.0:
                     k[K_DEL_DL] += prb_dl * p[P_BPP_DL]
                 else:
+                    # A queue is as long as it is until the slot ends: what comes before that may find it full.
+                    _admit_downlink(c, done, p, s, k, cnt, sent, ready, f1)
                     at = a + p[P_DL_PIPE] + p[P_FH] + 1.0
                     _send(c, 0, at, p, s, k, ue, cnt, sent, pend, hist, give_dl, log, n_log)
         if prb_ul > 0.0:
@@ -582,23 +622,30 @@ def _cell(
                 if p[P_FULL_UL] != 0.0:
                     k[K_DEL_UL] += prb_ul * p[P_BPP_UL]
                 else:
+                    _admit_uplink(c, done, p, k, ue, cnt, sent)
                     _send(c, 1, done, p, s, k, ue, cnt, sent, pend, hist, give_ul, log, n_log)
         s[S_RR] = s[S_RR] + 1.0 if s[S_RR] + 1.0 < n_ue else 0.0
     s[S_MASK] = mask
+    # Load is what was sent by the end of the call, whatever the DU was doing then.
+    for way in range(2):
+        ahead = _sent_ahead(c, way, float(first + n_slots), p, ue)
+        k[K_OFF_DL + way] += (s[S_AHEAD_DL + way] - ahead) * p[P_BITS]
+        s[S_AHEAD_DL + way] = ahead
 
 
 @_jit
 def advance_cells(
     first: int, n_slots: int, par: NDArray[np.float64], st: NDArray[np.float64], counters: NDArray[np.float64],
     ue: NDArray[np.float64], cnt: NDArray[np.int64], sent: NDArray[np.float64], ready: NDArray[np.float64],
-    pend: NDArray[np.float64], hist: NDArray[np.int64], noise: NDArray[np.float64], slow_du: NDArray[np.float64],
-    slow_cu: NDArray[np.float64], log: NDArray[np.float64], n_log: NDArray[np.int64],
+    pend: NDArray[np.float64], f1: NDArray[np.float64], hist: NDArray[np.int64], noise: NDArray[np.float64],
+    slow_du: NDArray[np.float64], slow_cu: NDArray[np.float64], log: NDArray[np.float64], n_log: NDArray[np.int64],
 ) -> None:  # fmt: skip
     """Move all cells from slot `first` over `n_slots` slots, in place.
 
     Shapes, with g cells, u UEs, q places in a queue: par (g, N_PAR), st (g, N_ST), counters (g, N_COUNTERS), ue (g,
-    2, u, N_UE), cnt (g, 2, u, N_CNT), sent (g, 2, u, q), ready (g, u, q), pend (g, places, 3), hist (g, 2,
-    DELAY_BINS), noise (g, n_slots), slow_du and slow_cu (g, blocks of 100 slots touched), log (g, 2, packets, 2) and
+    2, u, N_UE), cnt (g, 2, u, N_CNT), sent (g, 2, u, q), ready (g, u, q), pend and f1 (g, places, 3),
+    hist (g, 2, DELAY_BINS), noise (g, n_slots), slow_du (g, blocks of 100 slots touched), slow_cu (the same with one
+    block more on either side), log (g, 2, packets, 2) and
     n_log (g, 2).
     """
     for c in range(par.shape[0]):
@@ -614,6 +661,7 @@ def advance_cells(
             sent,
             ready,
             pend,
+            f1,
             hist,
             noise,
             slow_du,

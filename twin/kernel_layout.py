@@ -18,8 +18,8 @@ __all__ = ["COUNTERS", "DELAY_BINS", "DELAY_FINE_BINS", "DELAY_FINE_MS"]
 (
     S_DU_FREE, S_DU_END, S_DU_LEFT, S_DU_FLAG, S_MASK, S_RETX_DL, S_RETX_UL, S_LAST_DL, S_LAST_UL, S_RR,
     S_CU_FREE, S_CU_END, S_CU_LEFT, S_CU_FLAG, S_TICK, S_BH_DL, S_MH_DL, S_BH_UL, S_MH_UL, S_PEND_HEAD, S_PEND_TAIL,
-    S_JUMP, N_ST,
-) = range(23)  # fmt: skip
+    S_JUMP, S_F1_HEAD, S_F1_TAIL, S_AHEAD_DL, S_AHEAD_UL, N_ST,
+) = range(27)  # fmt: skip
 
 # Columns of `ue` (state of a UE in one direction; direction 0 is down, 1 is up).
 U_NEXT, U_TRANSIT, U_JITTER, N_UE = range(4)

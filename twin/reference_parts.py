@@ -55,29 +55,16 @@ class Draws:
     cu_factor: float = 1.0
 
 
-def draw(
-    cells: Sequence[CellParameters], streams: Mapping[str, np.random.Generator], calls: Sequence[int]
-) -> tuple[Draws, ...]:
-    """Return each cell's draws, taken from fresh `streams` in the order in which `DataPlane` takes them.
-
-    `calls` are the numbers of slots of its successive calls of `advance`, each at most 15000.
-    """
+def draw(cells: Sequence[CellParameters], streams: Mapping[str, np.random.Generator], slots: int) -> tuple[Draws, ...]:
+    """Return each cell's draws for a number of slots, taken from fresh `streams` in the order of `DataPlane`."""
     g = len(cells)
     phase = streams["phase"]
     du_refill, cu_refill = phase.uniform(0.0, CFS_PERIOD_MS, g), phase.uniform(0.0, CFS_PERIOD_MS, g)
     senders = phase.uniform(0.0, 1.0, (g, 2, max(cell.n_ue for cell in cells)))
-    slow = {name: [streams[name].standard_normal((g, 1))] for name in ("slow_du", "slow_cu")}
-    slots = []
-    blocks = end = 0
-    for n in calls:
-        end += n
-        fresh = -(-end // SLOW_BLOCK_MS) - blocks
-        blocks += fresh
-        for name, normals in slow.items():
-            normals.append(streams[name].standard_normal((g, fresh)))
-        slots.append(streams["slot"].standard_normal((g, n)))
-    slot = np.concatenate(slots, axis=1)
-    slow_du, slow_cu = (np.concatenate(slow[name], axis=1) for name in ("slow_du", "slow_cu"))
+    slot = streams["slot"].standard_normal((slots, g)).T
+    # A DU's last slot may end, and its CU work, up to a block later.
+    blocks = -(-slots // SLOW_BLOCK_MS) + 1
+    slow_du, slow_cu = (streams[name].standard_normal((blocks + 1, g)).T for name in ("slow_du", "slow_cu"))
     return tuple(
         Draws(
             du_refill_ms=float(du_refill[c]),

@@ -165,6 +165,22 @@ def test_after_a_change_of_load_the_new_rate_is_offered() -> None:
             assert k[f"offered_bits_{way}"][0] / 1e7 == pytest.approx(rate, abs=0.02)
 
 
+def test_the_load_of_a_window_is_what_was_sent_in_it_whatever_the_quotas_are() -> None:
+    offered = []
+    for du, cu in ((1.2, 1.2), (0.45, 1.2), (1.2, 0.3), (0.3, 0.2)):
+        plane = DataPlane([CellParameters()], streams(4))
+        plane.set_load(0, dl_mbps=10.0, ul_mbps=7.0)
+        plane.set_quota(0, du_cores=du, cu_cores=cu)
+        windows = []
+        for _ in range(12):
+            plane.advance(433)
+            k = plane.take_counters()
+            windows.append((k["offered_bits_dl"][0], k["offered_bits_ul"][0]))
+        offered.append(windows)
+
+    assert offered[0] == offered[1] == offered[2] == offered[3]
+
+
 def test_a_full_buffer_fills_every_slot_that_is_in_time() -> None:
     cell = CellParameters(full_buffer_dl=True, full_buffer_ul=True, cap_prb_dl=20)
     _, k = run(cell, down=0.0, up=0.0, du=0.6, slots=10_000)
