@@ -2,8 +2,8 @@
 
 Whole settings are left out in turn (all repetitions of one), the rest is fitted, the setting predicted. The headline
 figures are the worst of the three groups (full load under quota, partial load with CPU to spare, partial load under
-quota); beside them stand the trivial predictor and what one repetition says of the next. The quick form leaves out every
-fifth setting and fits shorter: it shows that everything runs, its figures are coarse.
+quota); beside them stand the trivial predictor and what one repetition says of the next. The quick form leaves out
+every fifth setting and fits shorter: it shows that everything runs, its figures are coarse.
 """
 
 from __future__ import annotations

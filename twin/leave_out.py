@@ -120,8 +120,8 @@ def leave_settings_out(
 def summarise(left_out: Sequence[LeftOut], *, fewest: int = 3) -> dict[str, dict[str, float]]:
     """Return NRMSE by group of at least `fewest` settings, and the trivial predictor's.
 
-    Throughput (the worse direction), CPU, throttled share. Uplink rates of settings whose uplink hardly carried anything
-    are not counted (see `fits_uplink`).
+    Throughput (the worse direction), CPU, throttled share. Uplink rates of settings whose uplink hardly carried
+    anything are not counted (see `fits_uplink`).
     """
     table: dict[str, dict[str, float]] = {}
     for group in GROUPS:
