@@ -31,6 +31,7 @@ _REFIT_AFTER = (3, 8, 18, 36, 72, 144)
 _DOUBTED = 96
 _DOUBT = 0.01
 _FEWEST_ROWS = 8
+_REVIEW_EVERY = 5
 _EARLY_CAUTION = 0.35
 """By how much beta is raised before the first trial: length-scales fitted to passive windows alone are too sure."""
 
@@ -136,6 +137,7 @@ class Mechanism:
         self._trials = 0
         self._notes: list[str] = []
         self._slack: list[int | None] = []
+        self._correlation: FloatArray | None = None
         self._region: Region | None = None
         self._border: list[Border | None] | None = None
 
@@ -164,7 +166,7 @@ class Mechanism:
             self._build({name: rows.y for name, rows in self._rows.items()})
 
     def _tells(self, design: LeafDesign, rows: PassiveRows) -> bool:
-        """Whether the passive windows say anything of a leaf's response: enough of them, identified, and not constant."""
+        """Whether the passive windows tell of a leaf's response: enough of them, identified, and not constant."""
         if self._settings.prior == "none" or design.obstacle:
             return False
         if len(rows.y) >= _FEWEST_ROWS and np.ptp(rows.y) > 1e-9 * (1.0 + np.abs(rows.y).max()):
@@ -209,7 +211,7 @@ class Mechanism:
                     floor = 0.05 if known.logarithmic else 0.05 * (abs(known.centre) + 1e-6)
                     scales[i] = replace(known, scale=max(distance * known.scale, floor))
             self._reduction = self._reduce(scales)
-        self._leaves = []
+        self._leaves, self._correlation = [], None
         alike: dict[tuple[int, int, bool], Leaf] = {}
         for i, design in enumerate(self._designs):
             thresholds = [abs(r.threshold) for r in self._reduction.requirements if r.leaf == i]
@@ -266,14 +268,10 @@ class Mechanism:
                     leaf.refit()
         self._region = self._border = None
 
-    def _correlation(self) -> FloatArray:
-        """Correlation of run effects across leaves, from what trials left unexplained."""
-        columns = []
-        for leaf in self._leaves:
-            data = leaf.posterior.data
-            residual, sd = leaf.posterior.leave_one_out()
-            columns.append((residual / sd)[data.run < 0])
-        if len({len(c) for c in columns}) != 1:
+    def _review_noise(self) -> FloatArray:
+        """Where noise is larger, and how run effects of leaves go together, from what trials left unexplained."""
+        columns = [leaf.review_noise() for leaf in self._leaves]
+        if len({len(column) for column in columns}) != 1:
             return np.eye(len(columns))
         return shrunk_correlation(np.column_stack(columns))
 
@@ -294,7 +292,9 @@ class Mechanism:
         if not self._leaves or self._draws is None:
             empty = "nothing has been observed yet"
         else:
-            residuals = self._draws.residuals([leaf.noise() for leaf in self._leaves], self._correlation())
+            if self._trials in _REFIT_AFTER or self._trials % _REVIEW_EVERY == 0 or self._correlation is None:
+                self._correlation = self._review_noise()
+            residuals = self._draws.residuals([leaf.noise() for leaf in self._leaves], self._correlation)
             worst = self._draws.worst(residuals, reduction.requirements)
             self._slack = [self._slackest(i, reduction, worst, caution * uniform) for i in range(len(self._leaves))]
             if reduction.impossible:

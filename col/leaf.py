@@ -26,6 +26,9 @@ __all__ = ["Leaf", "choose_scale"]
 FloatArray = NDArray[np.float64]
 _GRID_LIMIT = 256
 _LONGEST_SATURATED = 0.15
+_FEWEST_TRIALS = 5
+_NOISE_WIDTH, _NOISE_PRIOR, _NEAR_LOAD = 0.15, 12.0, 0.3
+"""Noise at a place is judged by what was observed within this share of the range, and 12 observations of the mean."""
 _SQUARE = 36
 _POOL = 512
 _FIT_ROWS = 96
@@ -71,6 +74,10 @@ class Leaf:
     rho: float = 0.3
     window_squares: float = 0.0
     window_degrees: float = 0.0
+    scatter: list[tuple[float, int]] = field(default_factory=list)
+    """Of each trial the scatter of its windows relative to `window`, and its degrees of freedom."""
+    local_noise: FloatArray = field(default_factory=lambda: np.ones(1))
+    """Noise at the tracked points relative to the leaf's, (m,) or (1,) where it is not known to vary."""
     trials: int = 0
     support: int = 0
     hull: FloatArray = field(default_factory=lambda: np.empty((2, 0)))
@@ -248,10 +255,10 @@ class Leaf:
         here = z[: len(self.columns)]
         self.hull = np.array([np.minimum(self.hull[0], here), np.maximum(self.hull[1], here)])
         share, full = effective_share(len(y), self.rho), effective_share(5, self.rho)
-        if len(y) > 1:
-            scatter = float(((y - y.mean()) ** 2).sum())
-            self.window_squares += scatter / max(1.0 - share, 0.1) * (len(y) - 1) / len(y)
-            self.window_degrees += len(y) - 1
+        squares = float(((y - y.mean()) ** 2).sum()) / max(1.0 - share, 0.1) * (len(y) - 1) / len(y)
+        self.window_squares += squares
+        self.window_degrees += len(y) - 1
+        self.scatter.append((squares, len(y) - 1))
         noise = max(1.0, share / full)
         mean, sd = self.posterior.state().predict(z[None, :])
         surprise = float((y.mean() - mean[0]) / math.sqrt(sd[0] ** 2 + self.theta.trial**2 * noise))
@@ -263,6 +270,28 @@ class Leaf:
         """Fit the hyperparameters again with the trials made so far."""
         self.theta = self._fit(iterations=8)
         self._rebuild()
+
+    def review_noise(self) -> FloatArray:
+        """Look again at where noise is larger; return the standardised residuals of the trials, (trials,)."""
+        residual, sd = self.posterior.leave_one_out()
+        data = self.posterior.data
+        ratio = (residual / sd) ** 2
+        tried = data.run < 0
+        if self.tabled and len(self.columns) and tried.sum() >= _FEWEST_TRIALS:
+            c = len(self.columns)
+            away = (data.z[:, c:] - 0.5) / _NEAR_LOAD
+            weight = np.where(tried, 1.0, 0.5 * np.exp(-0.5 * (away * away).sum(1)))
+            level = self.window_squares / max(self.window_degrees, 1.0)
+            squares = np.array([s for s, _ in self.scatter])
+            degrees = np.array([float(d) for _, d in self.scatter])
+            places = np.concatenate([data.z[:, :c], data.z[tried, :c]])
+            weights = np.concatenate([weight, degrees])
+            values = np.concatenate([weight * np.minimum(ratio, 9.0), squares / max(level, 1e-12)])
+            gap = ((self.tracked_controls[:, None, :] - places[None, :, :]) / _NOISE_WIDTH) ** 2
+            near = np.exp(-0.5 * gap.sum(2))
+            variance = (_NOISE_PRIOR + near @ values) / (_NOISE_PRIOR + near @ weights)
+            self.local_noise = np.clip(np.sqrt(variance), 0.8, 2.5)
+        return (residual / sd)[tried]
 
     def noise(self) -> LeafNoise:
         """Return run effect and window noise at the operating point, on the safe side of what few runs tell."""
@@ -316,6 +345,6 @@ class Leaf:
             grid=grid if table else nothing,
             grid_mean=mean if table else nothing,
             grid_sd=sd if table else nothing,
-            noise_grid=np.ones(len(mean)) if table else nothing,
+            noise_grid=np.ones(len(mean)) * (self.local_noise if slackest is None else 1.0) if table else nothing,
             state=None if table else self.posterior.state(),
         )

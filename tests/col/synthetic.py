@@ -281,7 +281,7 @@ def _join(tables: list[Windows]) -> Windows:
 
 
 def make_plant(seed: int, controls: int, kind: str) -> SyntheticPlant:
-    """Return the plant of that seed: drawn again until the reference is safe and the region neither tiny nor all."""
+    """Return the plant of that seed: drawn again until reference and region are as a plant needs them."""
     builders = {"station": _station, "service": _service, "rough": _rough}
     for attempt in range(200):
         rng = np.random.default_rng([seed, controls, KINDS.index(kind), attempt])
@@ -290,10 +290,19 @@ def make_plant(seed: int, controls: int, kind: str) -> SyntheticPlant:
         if float(plant.probability(plant.reference[None])[0]) < 0.99:
             continue
         x = np.random.default_rng(1).uniform(plant.low, plant.high, size=(4000, controls))
-        share = float((plant.probability(x) >= 0.9).mean())
-        if (0.1, 0.04, 0.008)[(controls > 2) + (controls > 4)] <= share <= 0.7:
+        inside = x[plant.probability(x) >= 0.9]
+        share = len(inside) / len(x)
+        if (0.1, 0.04, 0.008)[(controls > 2) + (controls > 4)] <= share <= 0.7 and _visible(plant, inside) >= 0.8:
             return plant
     raise AssertionError("no such plant")
+
+
+def _visible(plant: SyntheticPlant, inside: FloatArray) -> float:
+    """Share of the region that a straight line within it joins to the reference: no learner leaps a gap."""
+    steps = np.linspace(0.1, 0.9, 9)[:, None, None]
+    lines = plant.reference + steps * (inside - plant.reference)
+    held = plant.probability(lines.reshape(-1, lines.shape[-1])).reshape(len(steps), -1) >= 0.9
+    return float(held.all(axis=0).mean())
 
 
 def _common(rng: np.random.Generator, d: int) -> dict[str, Any]:
