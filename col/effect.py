@@ -334,9 +334,19 @@ class Mechanism:
         if self._border is None:
             self._border = [self._border_of(region, number) for number in range(len(self._leaves))]
         total = np.zeros(len(x))
+        single: dict[int, FloatArray] = {}
         for leaf, table, border in zip(self._leaves, region.leaves, self._border, strict=True):
-            if border is not None:
+            if border is None:
+                continue
+            if len(leaf.columns) == 1:  # tables over one control add up before they are looked up
+                column = leaf.columns[0]
+                known = single.get(column)
+                single[column] = border.table if known is None else known + border.table
+            else:
                 total += border.gain(leaf, table, x)
+        for column, gain in single.items():
+            at = (x[:, column] - region.lower[column]) / (region.upper[column] - region.lower[column])
+            total += np.interp(at, np.linspace(0.0, 1.0, len(gain)), gain)
         return total
 
     def _border_of(self, region: Region, number: int) -> Border | None:

@@ -92,7 +92,7 @@ class RegionLeaf:
             at = (x[:, list(self.columns)] - self.low) / self.span
             place = locate(self.grid, at)
             noise = read(self.noise_grid, place) if self._noise_varies else np.ones(n)
-            return read(self.grid_mean, place), read(self._known_sd, place), noise
+            return read(self.grid_mean, place), read(self.known_sd, place), noise
         assert self.state is not None
         mine = x[:, list(self.columns)]
         if len(x) > 1 and np.array_equal(mine, np.broadcast_to(mine[0], mine.shape)):  # a line along another control
@@ -106,7 +106,8 @@ class RegionLeaf:
         return bool(np.ptp(self.noise_grid) > 0) or self.noise_grid[0] != 1.0
 
     @cached_property
-    def _known_sd(self) -> FloatArray:
+    def known_sd(self) -> FloatArray:
+        """Standard deviation of the knowledge over the table, huge where nothing is known."""
         points = np.stack(np.meshgrid(*[self.grid] * len(self.columns), indexing="ij"), axis=-1)
         known = np.all((points >= self.hull[0] - 1e-9) & (points <= self.hull[1] + 1e-9), axis=-1).ravel()
         return np.where(known, self.grid_sd, _UNKNOWN)
@@ -115,6 +116,45 @@ class RegionLeaf:
         at = (x[:, list(self.columns)] - self.low) / self.span
         known = np.all((at >= self.hull[0] - 1e-9) & (at <= self.hull[1] + 1e-9), axis=1)
         return np.where(known, sd, _UNKNOWN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stack:
+    """Tables of several requirements on top of each other, (r, g) each: numpy's cost is by call, not by number."""
+
+    requirements: tuple[int, ...]
+    columns: NDArray[np.int64]
+    low: FloatArray
+    span: FloatArray
+    distance: FloatArray
+    sd: FloatArray
+    noise: FloatArray
+
+    @classmethod
+    def of(cls, chosen: Sequence[int], requirements: Sequence[Requirement], leaves: Sequence[RegionLeaf]) -> _Stack:
+        mine = [(requirements[i], leaves[requirements[i].leaf]) for i in chosen]
+        return cls(
+            requirements=tuple(chosen),
+            columns=np.array([leaf.columns[0] for _, leaf in mine]),
+            low=np.array([leaf.low[0] for _, leaf in mine]),
+            span=np.array([leaf.span[0] for _, leaf in mine]),
+            distance=np.stack([r.sign * (leaf.grid_mean - r.threshold) for r, leaf in mine]),
+            sd=np.stack([leaf.known_sd for _, leaf in mine]),
+            noise=np.stack([leaf.noise_grid for _, leaf in mine]),
+        )
+
+    def distances(self, x: FloatArray, beta: float) -> FloatArray:
+        """Return how far each leaf lies on the good side, `beta` standard deviations down, in its noise; (r, n)."""
+        at = (x[:, self.columns] - self.low) / self.span
+        last = self.sd.shape[1] - 1
+        position = np.clip(at.T, 0.0, 1.0) * last
+        below = np.minimum(position.astype(np.int64), last - 1)
+        share = position - below
+        rows = np.arange(len(self.columns))[:, None]
+        level = self.distance - beta * self.sd
+        noise = self.noise[rows, below] * (1.0 - share) + self.noise[rows, below + 1] * share
+        result: FloatArray = (level[rows, below] * (1.0 - share) + level[rows, below + 1] * share) / noise
+        return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,14 +226,42 @@ class Region:
             range(len(self.leaves)), key=lambda i: (not len(self.leaves[i].grid), len(self.leaves[i].columns))
         )
 
+    @cached_property
+    def _stack(self) -> _Stack | None:
+        """Requirements on leaves of one control with tables of one length, to be looked up at one stroke."""
+        if self.reduction.whole:
+            return None
+        chosen = [
+            i
+            for i, r in enumerate(self.reduction.requirements)
+            if len(self.leaves[r.leaf].columns) == 1 and len(self.leaves[r.leaf].grid) > 1
+        ]
+        length = max((len(self.leaves[self.reduction.requirements[i].leaf].grid) for i in chosen), default=0)
+        chosen = [i for i in chosen if len(self.leaves[self.reduction.requirements[i].leaf].grid) == length]
+        return _Stack.of(chosen, self.reduction.requirements, self.leaves) if len(chosen) > 1 else None
+
     def _probability(self, x: FloatArray, beta: float, least: float) -> FloatArray:
         count = self.trajectories
         share = np.ones(len(x))
         held: NDArray[np.uint64] | None = None
         alive = np.arange(len(x))
+        stacked: frozenset[int] = frozenset()
+        if self._stack is not None:
+            stacked = frozenset(self._stack.requirements)
+            for i, distance in zip(self._stack.requirements, self._stack.distances(x, beta), strict=True):
+                demand, bits = self._ranked[i]
+                rank = np.searchsorted(demand, distance, side="right")
+                if rank.min() < count:
+                    held = bits[rank] if held is None else held & bits[rank]
+            if held is not None:
+                share = np.bitwise_count(held).sum(axis=1) / count
+                kept = share >= least
+                alive, held = alive[kept], held[kept]
         moments: dict[int, tuple[FloatArray, FloatArray, FloatArray]] = {}
         for number in self._cheapest_first:
-            mine = [i for i, r in enumerate(self.reduction.requirements) if r.leaf == number]
+            if not len(alive):
+                return share
+            mine = [i for i, r in enumerate(self.reduction.requirements) if r.leaf == number and i not in stacked]
             if not mine and not self.reduction.whole:
                 continue
             mean, sd, noise = moments[number] = self.leaves[number].moments(x[alive])
@@ -209,9 +277,7 @@ class Region:
             if least > 0.0 and not np.all(kept := share[alive] >= least):
                 alive, held = alive[kept], held[kept]
                 moments = {k: (m[kept], s[kept], h[kept]) for k, (m, s, h) in moments.items()}
-                if not len(alive):
-                    return share
-        if self.reduction.whole:
+        if self.reduction.whole and len(alive):
             together = self._whole_conjuncts([moments[i] for i in range(len(self.leaves))], len(alive), beta)
             if held is not None:
                 octets = held.astype("<u8").view(np.uint8).reshape(len(alive), -1)
