@@ -19,7 +19,8 @@ from col.noise import TrajectoryDraws, shrunk_correlation
 from col.plant import PlantDescription, Windows
 from col.prior import LeafDesign, PassiveRows, design_leaves, passive_rows, saturating
 from col.problem import Problem, Settings
-from col.region import Region, RegionLeaf, locate, read
+from col.region import Region
+from col.region_leaf import RegionLeaf, locate, read
 from col.requirement import LeafScale, Reduction, reduce_specification
 
 __all__ = ["EffectModel", "LeafSummary", "Mechanism"]

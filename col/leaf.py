@@ -18,7 +18,7 @@ from col.gaussian_process import Hyperparameters, Observations, Posterior
 from col.noise import LeafNoise, autocorrelation, effective_share, scale_factor
 from col.plant import PlantDescription, Windows
 from col.prior import LeafDesign, PassiveRows, select_rows
-from col.region import RegionLeaf
+from col.region_leaf import RegionLeaf
 from col.requirement import LeafScale
 
 __all__ = ["Leaf", "choose_scale"]
