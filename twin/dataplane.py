@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from col.errors import InputError
-from twin.parameters import CFS_PERIOD_MS, CellParameters, GrantPolicy
-from twin.slow_noise import SLOW_BLOCK_MS, SlowNoise
-
-if "NUMBA_CACHE_DIR" not in os.environ and not os.access(Path(__file__).parent, os.W_OK):
-    # An installed package may be read-only; compile once a user then, not once a process.
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"rantwin-numba-{os.getuid()}")
-
 from twin import kernel_layout as kn
 from twin.kernel import advance_cells
+from twin.parameters import CFS_PERIOD_MS, CellParameters, GrantPolicy
+from twin.slow_noise import SLOW_BLOCK_MS, SlowNoise
 
 __all__ = ["Counters", "DataPlane", "PacketLog"]
 
