@@ -198,7 +198,7 @@ def spoil(change: Callable[[np.ndarray], np.ndarray], column: str, kind: str) ->
     def spoiled(windows: Windows) -> Windows:
         table = dict(getattr(windows, kind))
         table[column] = change(table[column])
-        return replace(windows, **{kind: table})
+        return replace(windows, controls=table) if kind == "controls" else replace(windows, metrics=table)
 
     return spoiled
 

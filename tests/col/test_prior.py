@@ -53,8 +53,8 @@ def test_a_lagged_column_never_reaches_into_another_run() -> None:
     n = 4
     windows = Windows(
         sequence=np.arange(n),
-        start_s=np.arange(n) * 1.0,
-        end_s=np.arange(n) + 1.0,
+        start_s=np.arange(4.0),
+        end_s=np.arange(1.0, 5.0),
         run=np.array([1, 1, 2, 2]),
         controls={},
         metrics={"load": np.array([1.0, 2.0, 3.0, 4.0])},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_more_confidence_never_enlarges_the_region() -> None:
 
     bounds = [region.lower_bound(x, beta=beta) for beta in (0.0, 1.0, 2.0, 3.0)]
 
-    for less, more in zip(bounds, bounds[1:], strict=False):
+    for less, more in itertools.pairwise(bounds):
         assert np.all(more <= less + 0.02)  # the error bar of a share is not monotone near one half
     assert np.all(region.contains(x) | ~region.contains(x, uniform=True))
 
@@ -121,7 +122,7 @@ def test_a_file_that_is_no_region_is_refused_in_one_line(tmp_path: Path) -> None
     path = tmp_path / "region.npz"
     path.write_bytes(b"not a region")
 
-    with pytest.raises(InputError, match="region.npz") as error:
+    with pytest.raises(InputError, match=r"region\.npz") as error:
         Region.load(path)
 
     assert "\n" not in str(error.value)
