@@ -31,7 +31,7 @@ from col.plant import Intervention, Plant, Trial, TrialOutcome, Windows, concate
 from col.policy import Policy
 from col.problem import Problem, Settings
 from col.region import Region
-from col.specification import Verdict
+from col.specification import Specification, Verdict
 
 __all__ = ["Event", "Outcome", "Recorded", "Settings", "learn"]
 
@@ -56,6 +56,12 @@ def learn(
 
 def _generator(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def _robustness(specification: Specification, windows: Windows) -> float:
+    """Return the robustness of the windows of a trial, NaN where a metric is missing."""
+    missing = np.full(len(windows), np.nan)
+    return float(specification.robustness({m: windows.metrics.get(m, missing) for m in specification.metrics}))
 
 
 class _Learner:
@@ -137,7 +143,7 @@ class _Learner:
 
     def _worst_conjunct(self, windows: Windows) -> str:
         conjuncts = self._problem.specification.conjuncts
-        values = [float(np.nan_to_num(c.robustness(c._columns(windows)), nan=-np.inf)) for c in conjuncts]
+        values = [np.nan_to_num(_robustness(c, windows), nan=-np.inf) for c in conjuncts]
         return conjuncts[int(np.argmin(values))].text
 
     def _expand(self) -> Generator[Event, None, str]:
@@ -189,7 +195,7 @@ class _Learner:
         applied = (trial.read_back or trial.intervention).over(intervention.values)
         x = np.array([applied[name] for name in names])
         verdict = self._problem.specification.verdict(trial.windows)
-        robustness = self._robustness(trial.windows)
+        robustness = _robustness(self._problem.specification, trial.windows)
         violation = verdict is Verdict.FAIL
         self._trials.append(trial)
         self._tried.append(x)
@@ -210,10 +216,6 @@ class _Learner:
             return Trial(
                 intervention=intervention, outcome=TrialOutcome.REFUSED, windows=nothing, reasons=error.reasons
             )
-
-    def _robustness(self, windows: Windows) -> float:
-        specification = self._problem.specification
-        return float(specification.robustness({m: windows.column(m) for m in specification.metrics}))
 
     def _volumes(self, region: Region) -> tuple[float, float]:
         rng = _generator(self._seed, _VOLUME)
