@@ -47,7 +47,7 @@ class Policy:
         self._resolution = np.array([c.resolution for c in plant.controls])
         self._reference = np.array([c.reference for c in plant.controls])
         self._cost, self._settings = cost, settings
-        self._level = min(alpha + settings.pick_margin, 0.5 * (1.0 + alpha))
+        self._level = alpha + min(settings.pick_margin, 0.8 * (1.0 - alpha))
 
     @property
     def reference(self) -> FloatArray:

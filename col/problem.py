@@ -103,7 +103,7 @@ class Settings:
     confidence: str = "pointwise"
     reference_trials: int = 5
     pick_share: float = 1.4
-    pick_margin: float = 0.03
+    pick_margin: float = 0.08
     passive_rows: int = 180
 
     def __post_init__(self) -> None:
