@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from col.leaf import Leaf, choose_scale
 from col.noise import TrajectoryDraws, shrunk_correlation
@@ -287,8 +287,8 @@ class Mechanism:
         controls = plant.controls
         empty, worst, residuals = "", np.empty((0, 0)), np.empty((0, 0, 0))
         reduction = self._reduction or Reduction(requirements=(), whole=(), signs={})
-        beta = float(norm.ppf(1.0 - problem.delta))
-        uniform = float(norm.ppf(1.0 - problem.delta / max(4 * len(self._leaves) * len(controls), 4)))
+        beta = float(ndtri(1.0 - problem.delta))
+        uniform = float(ndtri(1.0 - problem.delta / max(4 * len(self._leaves) * len(controls), 4)))
         caution = 1.0 + _EARLY_CAUTION * 8.0 / (8.0 + self._trials)
         if not self._leaves or self._draws is None:
             empty = "nothing has been observed yet"

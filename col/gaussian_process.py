@@ -78,17 +78,16 @@ class Observations:
         )
 
 
-def _scaled_distance(a: FloatArray, b: FloatArray, lengthscales: FloatArray) -> FloatArray:
-    a, b = a / lengthscales, b / lengthscales
-    squared = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2.0 * (a @ b.T)
-    distance: FloatArray = np.sqrt(np.maximum(squared, 0.0))
-    return distance
+def _scaled_squares(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return squared distances between points `a` (n, p) and `b` (m, p), shape (n, m)."""
+    squared: FloatArray = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2.0 * (a @ b.T)
+    return np.maximum(squared, 0.0)
 
 
-def matern(a: FloatArray, b: FloatArray, lengthscales: FloatArray) -> FloatArray:
-    """Return the Matern-5/2 correlation between points `a` (n, p) and `b` (m, p), shape (n, m)."""
-    r = _ROOT5 * _scaled_distance(a, b, lengthscales)
-    result: FloatArray = (1.0 + r + r * r / 3.0) * np.exp(-r)
+def _matern(squared: FloatArray) -> FloatArray:
+    """Return the Matern-5/2 correlation at squared scaled distances."""
+    r = _ROOT5 * np.sqrt(squared)
+    result: FloatArray = (1.0 + r * (1.0 + r / 3.0)) * np.exp(-r)
     return result
 
 
@@ -96,14 +95,18 @@ def covariance(a: FloatArray, b: FloatArray, theta: Hyperparameters) -> FloatArr
     """Return the prior covariance of the function between points `a` (n, p) and `b` (m, p), shape (n, m)."""
     result: FloatArray = theta.constant**2 + theta.linear**2 * ((a - 0.5) @ (b - 0.5).T)
     c = theta.additive
+    a, b = a / theta.lengthscales, b / theta.lengthscales
     if not c:
-        result += theta.amplitude**2 * matern(a, b, theta.lengthscales)
+        result += theta.amplitude**2 * _matern(_scaled_squares(a, b))
         return result
-    others = list(range(c, a.shape[1]))
+    beyond = _scaled_squares(a[:, c:], b[:, c:])
+    total = beyond.copy()
     for j in range(c):
-        used = [j, *others]
-        result += theta.amplitude**2 / c * matern(a[:, used], b[:, used], theta.lengthscales[used])
-    result += theta.joint**2 * matern(a, b, theta.lengthscales)
+        alone = (a[:, j : j + 1] - b[:, j]) ** 2
+        total += alone
+        alone += beyond
+        result += theta.amplitude**2 / c * _matern(alone)
+    result += theta.joint**2 * _matern(total)
     return result
 
 

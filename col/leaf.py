@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from col.gaussian_process import Hyperparameters, Observations, Posterior
 from col.noise import LeafNoise, autocorrelation, effective_share, scale_factor
@@ -114,6 +113,8 @@ class Leaf:
             axis = np.linspace(0.0, 1.0, _SQUARE)
             tracked = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
         elif columns:
+            from scipy.stats import qmc  # slow to import, and few leaves have so many controls
+
             tracked = qmc.Sobol(len(columns), scramble=True, seed=0).random(_POOL)
         else:
             tracked = np.zeros((1, 0))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
+from scipy.special import gammaincinv, ndtri
 
 from col.requirement import Requirement
 
@@ -44,7 +44,7 @@ def autocorrelation(residual: FloatArray, run: NDArray[np.int64]) -> float:
 
 def scale_factor(degrees: float, doubt: float = 0.25) -> float:
     """Return by how much a standard deviation known with `degrees` degrees of freedom is inflated to be safe."""
-    return float(np.sqrt(degrees / chi2.ppf(doubt, degrees)))
+    return float(np.sqrt(0.5 * degrees / gammaincinv(0.5 * degrees, doubt)))
 
 
 def shrunk_correlation(samples: FloatArray, weight: float = 10.0) -> FloatArray:
@@ -77,7 +77,7 @@ class TrajectoryDraws:
     """
 
     def __init__(self, trajectories: int, windows: int, leaves: int, rng: np.random.Generator) -> None:
-        levels = norm.ppf((np.arange(trajectories) + 0.5) / trajectories)
+        levels = ndtri((np.arange(trajectories) + 0.5) / trajectories)
         self._run = np.column_stack([rng.permutation(levels) for _ in range(leaves)])
         self._window = rng.standard_normal((trajectories, windows, leaves))
 
