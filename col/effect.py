@@ -215,7 +215,7 @@ class Mechanism:
         self._leaves, self._correlation = [], None
         alike: dict[tuple[int, int, bool], Leaf] = {}
         for i, design in enumerate(self._designs):
-            thresholds = [abs(r.threshold) for r in self._reduction.requirements if r.leaf == i]
+            limits = tuple((r.sign, r.threshold) for r in self._reduction.requirements if r.leaf == i)
             rows = self._rows[design.name]
             plateau = self._plateau(design, rows, scales[i], i)
             kind = (len(design.controls), len(design.extras), design.derived)
@@ -224,7 +224,7 @@ class Mechanism:
                 self._plant,
                 scales[i],
                 rows,
-                max(thresholds, default=1.0),
+                limits,
                 passive_rows=self._settings.passive_rows,
                 plateau=plateau,
                 start=alike[kind].theta if kind in alike else None,

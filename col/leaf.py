@@ -26,6 +26,7 @@ FloatArray = NDArray[np.float64]
 _GRID_LIMIT = 256
 _LONGEST_SATURATED = 0.15
 _FEWEST_TRIALS = 5
+_FEWEST_NEAR = 5
 _NOISE_WIDTH, _NOISE_PRIOR, _NEAR_LOAD = 0.15, 12.0, 0.3
 """Noise at a place is judged by what was observed within this share of the range, and 12 observations of the mean."""
 _SQUARE = 36
@@ -33,7 +34,10 @@ _POOL = 512
 _FIT_ROWS = 96
 _BEND = 0.4
 _REACH = 0.2
-"""Nothing further than this share of a control's range from what was observed is taken to be known."""
+"""Nothing further than this share of a control's range from what was observed is taken to be known.
+
+Half of it where no violation was ever seen: how steep the cliff is cannot be told from its top.
+"""
 _LONGEST_CONTROL = 0.4
 """Length-scales fitted in a corner are over-confident: none of a control exceeds this share of its range."""
 
@@ -68,6 +72,8 @@ class Leaf:
     posterior: Posterior
     passive: Observations
     floor: float
+    limits: tuple[tuple[int, float], ...] = ()
+    """Side and threshold of each requirement on the leaf."""
     plateau: float | None = None
     """Distance from where a saturating leaf is flat down to its threshold; None for a leaf that does not saturate."""
     rho: float = 0.3
@@ -89,13 +95,13 @@ class Leaf:
         plant: PlantDescription,
         scale: LeafScale,
         rows: PassiveRows,
-        violation: float,
+        limits: tuple[tuple[int, float], ...],
         *,
         passive_rows: int,
         plateau: float | None = None,
         start: Hyperparameters | None = None,
     ) -> Leaf:
-        """Return the leaf after the passive phase; `violation` is the distance from the centre to a violation.
+        """Return the leaf after the passive phase; `limits` are the (sign, threshold) pairs of its requirements.
 
         `start` is where the search for hyperparameters begins: those of a leaf that is alike save time.
         """
@@ -118,7 +124,8 @@ class Leaf:
             tracked = qmc.Sobol(len(columns), scramble=True, seed=0).random(_POOL)
         else:
             tracked = np.zeros((1, 0))
-        floor = float(np.clip(violation, 0.3, 2.5 if len(columns) <= 2 else 1.5))
+        violation = max((abs(threshold) for _, threshold in limits), default=1.0)
+        floor = float(np.clip(violation, 0.3, 6.0 if len(columns) <= 2 else 1.5))
         theta = Hyperparameters(
             amplitude=max(1.0, floor),
             lengthscales=np.array([0.3] * len(columns) + [1.0] * len(operating)),
@@ -147,6 +154,7 @@ class Leaf:
             passive=passive,
             floor=floor,
             plateau=plateau,
+            limits=limits,
             support=rows.support,
             hull=np.repeat([[np.inf], [-np.inf]], len(columns), axis=1),
         )
@@ -166,8 +174,10 @@ class Leaf:
         usable = np.flatnonzero(np.isfinite(everything.y))
         chosen = select_rows(rows, count)
         self.passive = everything.take(chosen[np.isin(chosen, usable)])
-        near = np.argsort(rows.distance(), kind="stable")[: max(8, count // 2)]
-        self.hull = np.quantile(everything.z[near, : len(self.columns)], [0.02, 0.98], axis=0)
+        # Low values of a control that were seen at low loads only do not count as seen at the operating load.
+        near = rows.distance() <= _NEAR_LOAD
+        if near.sum() >= _FEWEST_NEAR:
+            self.hull = np.quantile(everything.z[near, : len(self.columns)], [0.02, 0.98], axis=0)
         self.theta = self._fit(iterations=25)
         state = Posterior(theta=self.theta, data=self.passive, tracked=np.empty((0, everything.z.shape[1]))).state()
         residual = everything.y[usable] - state.predict(everything.z[usable])[0]
@@ -219,7 +229,7 @@ class Leaf:
             window=3.0,
             trial=2.0,
             joint=3.0,
-            lengthscales=np.array([longest] * c + [10.0] * e),
+            lengthscales=np.array([longest] * c + [2.0] * e),
             passive=0.0,
         )
         spread = np.array([0.7, 1.0, 1.0, 1.5, 0.35, 0.7, *[0.5] * c, *[0.7] * e])
@@ -313,6 +323,11 @@ class Leaf:
         """The values of a control in the table, shape (g,)."""
         return np.unique(self.tracked_controls[:, 0]) if 1 <= len(self.columns) <= 2 else np.zeros(1)
 
+    @property
+    def _violation_seen(self) -> bool:
+        y = self.posterior.data.y
+        return all(bool(np.any(sign * (y - threshold) < 0)) for sign, threshold in self.limits)
+
     def slackest(self, requirements: Sequence[tuple[int, float]], demand: float, betas: float) -> int | None:
         """Return the tracked point nearest to violation if even there nothing is in doubt, else None.
 
@@ -335,7 +350,8 @@ class Leaf:
         if slackest is not None:
             mean, sd, grid = mean[[slackest]], sd[[slackest]], np.zeros(1)
         nothing = np.empty(0)
-        hull = self.hull + np.array([[-_REACH], [_REACH]]) if len(self.columns) else np.array([[-1.0], [2.0]])
+        reach = _REACH if self._violation_seen else 0.5 * _REACH
+        hull = self.hull + np.array([[-reach], [reach]]) if len(self.columns) else np.array([[-1.0], [2.0]])
         return RegionLeaf(
             scale=self.scale,
             columns=self.columns or (0,),
