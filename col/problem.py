@@ -102,7 +102,7 @@ class Settings:
     prior: str = "causal"
     confidence: str = "pointwise"
     reference_trials: int = 5
-    pick_share: float = 1.4
+    pick_share: float = 1.9
     pick_margin: float = 0.08
     passive_rows: int = 180
 
