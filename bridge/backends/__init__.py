@@ -1,0 +1,1 @@
+"""Testbeds as plug-ins: entry point group `rantwin.backends`."""
