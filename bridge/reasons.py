@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Reason", "ReasonCode"]
+from col.errors import RefusedError
+
+__all__ = ["Reason", "ReasonCode", "RefusedForReasons"]
 
 
 class ReasonCode(StrEnum):
@@ -64,3 +66,11 @@ class Reason:
 
     def __str__(self) -> str:
         return self.text
+
+
+class RefusedForReasons(RefusedError):
+    """A refusal with its reasons as data: what the engine raises, and the client again at the other end of the wire."""
+
+    def __init__(self, details: tuple[Reason, ...]) -> None:
+        self.details = details
+        super().__init__(tuple(str(reason) for reason in details))
