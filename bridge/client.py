@@ -40,7 +40,7 @@ class TestbedClient:
     def __init__(
         self,
         address: str,
-        credentials: Credentials = Credentials(),  # noqa: B008 - frozen
+        credentials: Credentials = Credentials(),
         *,
         timeout_s: float = 10.0,
         connect_s: float = 5.0,

@@ -1,1 +1,1 @@
-"""The wire contract of a testbed and the code generated from it. Empty until the testbed is joined."""
+"""The wire contract of a testbed and the code generated from it."""
