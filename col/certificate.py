@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -31,6 +32,10 @@ class Prediction:
     base_high: float
     target_low: float
     target_high: float
+
+    def as_list(self) -> list[float]:
+        """Return the four ends as a certificate holds them."""
+        return [float(v) for v in (self.base_low, self.base_high, self.target_low, self.target_high)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,34 @@ class Certificate:
     predictions: Mapping[str, Prediction]
     issued_at_s: float
     expires_at_s: float
-    key_id: str
+    key_id: str = ""
+    """Set by whoever signs."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "float":
+                object.__setattr__(self, field.name, _number(field.name, value, "certificate"))
+            elif field.type == "Mapping[str, float]":
+                numbers = {key: _number(f"{field.name}.{key}", v, "certificate") for key, v in value.items()}
+                object.__setattr__(self, field.name, numbers)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise InputError where the content contradicts itself, whoever signed it."""
+        for name in ("alpha", "delta"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise InputError("must lie between 0 and 1", source="certificate", key=name, value=getattr(self, name))
+        if not 0 <= self.passes <= self.horizons or self.horizons == 0:
+            raise InputError(f"must be at most the {self.horizons} horizons", source="certificate", key="passes")
+        if not 0.0 <= self.bound <= self.passes / self.horizons:
+            raise InputError("must lie between 0 and the share that passed", source="certificate", key="bound")
+        if not self.window_s > 0.0:
+            raise InputError("must be positive", source="certificate", key="window_s", value=self.window_s)
+        if not self.issued_at_s < self.expires_at_s:
+            raise InputError("must be after it was issued", source="certificate", key="expires_at_s")
+        if not self.base or self.base.keys() != self.target.keys():
+            raise InputError("must name the same controls as base", source="certificate", key="target")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the certificate as plain data."""
@@ -67,7 +99,7 @@ class Certificate:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "predictions":
-                value = {m: [p.base_low, p.base_high, p.target_low, p.target_high] for m, p in value.items()}
+                value = {metric: prediction.as_list() for metric, prediction in value.items()}
             out[field.name] = dict(value) if isinstance(value, Mapping) else value
         return out
 
@@ -111,8 +143,10 @@ def _read(name: str, kind: str, value: object, source: str) -> object:
 
 
 def _number(name: str, value: object, source: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):  # an integer of hundreds of digits
+            if math.isfinite(number := float(value)):
+                return number
     raise InputError("must be a finite number", source=source, key=name)
 
 
@@ -120,6 +154,8 @@ def _prediction(name: str, value: object, source: str) -> Prediction:
     if not isinstance(value, list | tuple) or len(value) != 4:
         raise InputError("must be four numbers", source=source, key=name)
     low, high, target_low, target_high = (_number(name, v, source) for v in value)
+    if low > high or target_low > target_high:
+        raise InputError("an interval must not end before it begins", source=source, key=name)
     return Prediction(base_low=low, base_high=high, target_low=target_low, target_high=target_high)
 
 
@@ -132,7 +168,7 @@ class SignedCertificate:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of the payload."""
+        """SHA-256 (hex) of the payload: the certificate's name."""
         return hashlib.sha256(self.payload).hexdigest()
 
     def certificate(self, *, source: str = "certificate") -> Certificate:
@@ -147,6 +183,27 @@ class SignedCertificate:
         if certificate.canonical() != self.payload:
             raise InputError("not in canonical form", source=source)
         return certificate
+
+    def to_text(self) -> str:
+        """Return the text of a certificate file; the payload in it is byte for byte what was signed."""
+        content = {"certificate": self.payload.decode(), "signature": self.signature.hex()}
+        return json.dumps(content, indent=1) + "\n"
+
+    @classmethod
+    def from_text(cls, text: str, *, source: str = "certificate") -> SignedCertificate:
+        """Read what `to_text` wrote; InputError if it is anything else. Nothing is verified."""
+        if len(text) > 4 * MOST_BYTES:
+            raise InputError(f"longer than {4 * MOST_BYTES} characters", source=source)
+        try:
+            content = json.loads(text, parse_constant=_no_constant)
+            if not isinstance(content, dict) or content.keys() != {"certificate", "signature"}:
+                raise ValueError("keys")
+            payload, signature = content["certificate"], content["signature"]
+            signed = cls(payload=payload.encode(), signature=bytes.fromhex(signature))
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise InputError("not a signed certificate", source=source) from error
+        signed.certificate(source=source)
+        return signed
 
 
 def _no_constant(text: str) -> float:
