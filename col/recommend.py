@@ -113,9 +113,9 @@ def recommend(
     """Return the cheapest configuration found in the region with a margin, and the path to it from `base`.
 
     `base` is the full control vector that is confirmed (or the reference); `rates` are the cost per unit of each
-    control, as in `col.problem.Cost`: a control without a rate, not live, or touching more groups than a step may, stays
-    where it is. `margin` is how far the bound at the recommended point must lie above alpha (no higher than half way to
-    1); `box_steps` is k of the box of ±k resolutions around it that must lie in the region.
+    control, as in `col.problem.Cost`: a control without a rate, not live, or touching more groups than a step may stays
+    where it is. `margin` is how far the bound at the recommended point must lie above alpha (no higher than half way
+    to 1); `box_steps` is k of the box of ±k resolutions around it that must lie in the region.
 
     From the base one control at a time, the one that costs the least safety first, in steps that halve: a local
     minimum, which is the minimum where lowering a control never helps another.
@@ -177,11 +177,12 @@ class _Search:
         return math.inf if limit is None else math.floor(limit / control.resolution + 1e-9) * control.resolution
 
     def _offsets(self) -> FloatArray:
-        """Return the corners and the face centres of the box, (n, d); of very many corners only the two extreme ones."""
+        """Return centre, corners and face centres of the box, (n, d); of very many corners only the two extremes."""
         d = len(self.controls)
         faces = np.concatenate([np.eye(d), -np.eye(d)])
         ends = itertools.product((-1.0, 1.0), repeat=d) if d <= _MOST_CORNERS_OF else ((s,) * d for s in (-1.0, 1.0))
-        return np.concatenate([np.zeros((1, d)), np.array(list(ends)), faces]) * self.resolution * self.box_steps
+        points: FloatArray = np.concatenate([np.zeros((1, d)), np.array(list(ends)), faces])
+        return points * self.resolution * self.box_steps
 
     def cost(self, x: FloatArray) -> float:
         return float(x @ self.rates)
@@ -250,7 +251,9 @@ class _Search:
     def _next(self, x: FloatArray, goal: FloatArray) -> FloatArray | None:
         """Return the end of the next step: of the groups with most to do first, as far as it stays in the region."""
         away = np.abs(goal - x)
-        todo = np.where(away > self.resolution / 2, np.ceil(away / np.where(self.largest > 0, self.largest, np.inf)), 0)
+        todo = np.where(
+            away > self.resolution / 2, np.ceil(away / np.where(self.largest > 0, self.largest, np.inf) - 1e-9), 0
+        )
         todo = np.where((todo == 0) & (away > self.resolution / 2), 1, todo)
         for chosen in self._sets(todo):
             mine = np.array([todo[k] > 0 and self.touched[k] <= chosen for k in range(len(x))])
