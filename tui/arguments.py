@@ -1,0 +1,136 @@
+"""What the command line's parsers share: one-line complaints, readers of numbers, common options."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+from col.errors import InputError
+
+__all__ = [
+    "Commands",
+    "Parser",
+    "add_address",
+    "add_command",
+    "add_output",
+    "add_runs_dir",
+    "amount",
+    "whole",
+]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError instead of printing the usage."""
+        raise InputError(f"{message} (see '{self.prog} --help')", source="command line")
+
+
+Commands = argparse._SubParsersAction  # the type has no public name
+
+
+def add_command(
+    commands: Commands[Parser], name: str, target: str, *, help: str, description: str, examples: str
+) -> Parser:
+    """Add a command whose work is `target` ("module:function"), imported only when the command runs."""
+    parser = commands.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=_later(target))
+    return parser
+
+
+def _later(target: str) -> Callable[[argparse.Namespace], int]:
+    module, _, function = target.partition(":")
+
+    def run(args: argparse.Namespace) -> int:
+        return int(getattr(import_module(module), function)(args))
+
+    return run
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers of at least `least`."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} must be at least {least}")
+        return value
+
+    return read
+
+
+def amount(*, above: float = 0.0, most: float = math.inf) -> Callable[[str], float]:
+    """Return a reader of finite numbers above `above` and at most `most`."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number") from None
+        if not (math.isfinite(value) and above < value <= most):
+            upper = f" and at most {most:g}" if math.isfinite(most) else ""
+            raise argparse.ArgumentTypeError(f"{text} must be above {above:g}{upper}")
+        return value
+
+    return read
+
+
+def add_runs_dir(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where run folders are."""
+    parser.add_argument(
+        "--runs-dir",
+        "--out-dir",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="where run folders are (default: runs)",
+    )
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add the options for machines and for those who want no progress."""
+    parser.add_argument("--json", action="store_true", help="result as JSON on stdout; everything else goes to stderr")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the agent is and how to prove who asks."""
+    parser.add_argument(
+        "--to",
+        metavar="ADDRESS",
+        help="the agent: unix:PATH or HOST:PORT (default: the one that 'rantwin serve' starts on this machine)",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="token for an agent on loopback (default: the one in the config directory, if there is one)",
+    )
+    parser.add_argument(
+        "--tls",
+        type=Path,
+        metavar="FOLDER",
+        help="folder with ca.pem, client.pem and client.key for an agent beyond loopback "
+        "(default: tls/ in the config directory)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=amount(most=3600.0),
+        default=10.0,
+        metavar="SECONDS",
+        help="how long a call may take (default: 10 s)",
+    )
