@@ -182,7 +182,8 @@ class _Search:
         faces = np.concatenate([np.eye(d), -np.eye(d)])
         ends = itertools.product((-1.0, 1.0), repeat=d) if d <= _MOST_CORNERS_OF else ((s,) * d for s in (-1.0, 1.0))
         points: FloatArray = np.concatenate([np.zeros((1, d)), np.array(list(ends)), faces])
-        return points * self.resolution * self.box_steps
+        points *= self.resolution * self.box_steps
+        return points
 
     def cost(self, x: FloatArray) -> float:
         return float(x @ self.rates)
