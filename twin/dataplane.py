@@ -132,6 +132,13 @@ class DataPlane:
                     raise InputError(f"must be above {least:g} and at most 1024 cores", key="quota", value=cores)
                 self._par[cell, column] = cores * CFS_PERIOD_MS
 
+    def set_demand(self, cell: int, *, du_factor: float, cu_factor: float) -> None:
+        """Set what multiplies the compute demand of a cell's DU and CU from now on."""
+        for column, factor in ((kn.P_DU_FACTOR, du_factor), (kn.P_CU_FACTOR, cu_factor)):
+            if not 0.0 < factor <= 100.0:
+                raise InputError("must be above 0 and at most 100", key="factor", value=factor)
+            self._par[cell, column] = factor
+
     def set_load(self, cell: int, *, dl_mbps: float, ul_mbps: float) -> None:
         """Set what is offered at the senders of a cell in Mbit/s, shared equally by its UEs."""
         for way, column, mbps in ((0, kn.P_IV_DL, dl_mbps), (1, kn.P_IV_UL, ul_mbps)):

@@ -17,7 +17,7 @@ from col.errors import InputError
 from twin.streams import Streams
 from twin.strict import limits
 
-__all__ = ["DIRECTIONS", "OperatingLoad", "PassiveLoad", "operating_path", "passive_path"]
+__all__ = ["DIRECTIONS", "OperatingLoad", "PassiveLoad", "PassiveWalk", "operating_path", "passive_path"]
 
 DIRECTIONS = ("dl", "ul")
 """Order of the directions in every array that has an axis for them."""
@@ -65,6 +65,30 @@ def passive_path(law: PassiveLoad, steps: int, step_s: float, streams: Streams, 
                 state = keep * state + fresh * shocks[step]
                 path[step, cell, axis] = state
     return np.asarray(law.lower_mbps + (law.upper_mbps - law.lower_mbps) * ndtr(path), dtype=np.float64)
+
+
+class PassiveWalk:
+    """The passive load of `passive_path`, number for number, step by step without an end."""
+
+    def __init__(self, law: PassiveLoad, step_s: float, streams: Streams, cells: int) -> None:
+        self._law, self._cells = law, cells
+        self._keep = math.exp(-step_s / law.correlation_s)
+        self._fresh = math.sqrt(1.0 - self._keep * self._keep)
+        self._generators = [
+            streams.generator(f"load_{direction}", cell) for cell in range(cells) for direction in DIRECTIONS
+        ]
+        self._state: list[float] | None = None
+
+    def step(self) -> NDArray[np.float64]:
+        """Return the load of the next step, shape (cells, 2)."""
+        shocks = [float(generator.standard_normal()) for generator in self._generators]
+        if self._state is None:
+            self._state = shocks
+        else:
+            self._state = [self._keep * x + self._fresh * z for x, z in zip(self._state, shocks, strict=True)]
+        path = np.array(self._state).reshape(self._cells, len(DIRECTIONS))
+        law = self._law
+        return np.asarray(law.lower_mbps + (law.upper_mbps - law.lower_mbps) * ndtr(path), dtype=np.float64)
 
 
 def operating_path(load: OperatingLoad, steps: int, cells: int) -> NDArray[np.float64]:
