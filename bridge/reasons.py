@@ -50,6 +50,7 @@ class ReasonCode(StrEnum):
     CONFLICT = "conflict"
     EXPLORATION_OFF = "exploration_off"
     OUTSIDE_EXPLORATION_BOX = "outside_exploration_box"
+    TESTBED_REFUSED = "testbed_refused"
     BACKEND_UNREACHABLE = "backend_unreachable"
     JOURNAL_FULL = "journal_full"
     JOURNAL_DAMAGED = "journal_damaged"
