@@ -6,14 +6,15 @@ import argparse
 import signal
 import sys
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tui.console import EXIT_DONE, EXIT_INTERRUPTED, print_json
+from tui.console import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, print_json
 from tui.progress import choose_progress
 
-__all__ = ["calibrate_command", "rehearse_command", "report_command", "scenarios_command"]
+__all__ = ["calibrate_command", "certify_command", "rehearse_command", "report_command", "scenarios_command"]
 
 
 def rehearse_command(args: argparse.Namespace) -> int:
@@ -32,6 +33,7 @@ def rehearse_command(args: argparse.Namespace) -> int:
         workers=args.workers,
         resume=args.resume,
         verify=args.verify,
+        certificates={**_certificate_options(args), "enabled": False if args.no_certificates else None},
     )
     folder: list[Path] = []
     # A supervisor's stop is a Ctrl-C: the run can be resumed after both.
@@ -50,6 +52,22 @@ def rehearse_command(args: argparse.Namespace) -> int:
         for line in _verdict(folder[0], summary):
             print(line)
     return code
+
+
+def certify_command(args: argparse.Namespace) -> int:
+    """Recommend and certify again from the region of a finished run."""
+    from tui.certify_again import certify_again
+    from tui.run_folder import find_run
+
+    path = find_run(args.runs_dir, args.run_folder)
+    result = certify_again(
+        path, _certificate_options(args), choose_progress(quiet=args.quiet), workers=args.workers, now=datetime.now()
+    )
+    if args.json:
+        print_json({"run": str(path), **result})
+    else:
+        print("\n".join([*_recommendation(result), *(str(path / name) for name in result["certificates"])]))
+    return EXIT_DONE if result["certificates"] else EXIT_FAILED
 
 
 def report_command(args: argparse.Namespace) -> int:
@@ -137,8 +155,26 @@ def _verdict(folder: Path, summary: dict[str, Any]) -> list[str]:
     cheapest = summary.get("cheapest")
     if cheapest:
         lines.append("cheapest safe: " + ", ".join(f"{k} {v:g}" for k, v in cheapest["controls"].items()))
+    if (folder / "recommendation.json").is_file():
+        lines += _recommendation(RunFolder.open(folder).read_json("recommendation.json"))
     if summary.get("coverage") is not None:
         unsafe = summary["unsafe_interventions"]
         coverage, false_safe = 100 * summary["coverage"], 100 * summary["false_safe"]
         lines.append(f"truth: coverage {coverage:.1f} %, false-safe {false_safe:.1f} %, unsafe trials {unsafe}")
     return [*lines, f"report: {folder / 'report.html'}"]
+
+
+def _certificate_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what was said of certificates, by the names of `certification.CertificateOptions`."""
+    return {name: getattr(args, name) for name in ("testbed", "stack", "valid_days", "largest_step", "most_gnbs")}
+
+
+def _recommendation(found: dict[str, Any]) -> list[str]:
+    recommended, unit = found["recommended"], found["unit"]
+    if not recommended["steps_certified"]:
+        return [f"nothing certified: {found['why']}"]
+    lines = [
+        f"recommended: {recommended['reference_cost']:g} -> {recommended['cost']:g} {unit} in "
+        f"{recommended['steps_certified']} certified steps, P(φ) ≥ {recommended['bound']:.3f}"
+    ]
+    return lines + ([f"  {found['why']}"] if found["why"] else [])

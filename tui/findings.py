@@ -29,6 +29,7 @@ def summary_of(
     recorder: Recorder,
     stored: StoredRun,
     best: Cheapest | None,
+    recommendation: Mapping[str, Any] | None,
     truth: Truth | None,
     wall_s: float,
 ) -> dict[str, Any]:
@@ -60,11 +61,13 @@ def summary_of(
         "region_volume": outcome.volume,
         "region_volume_uniform": outcome.volume_uniform,
         "cheapest": None if best is None else asdict(best),
+        "recommended": None if recommendation is None else recommendation["recommended"],
         "coverage": None if truth is None else truth.facts.get("coverage"),
         "coverage_ci": None if truth is None else truth.facts.get("coverage_ci"),
         "false_safe": None if truth is None else truth.facts.get("false_safe"),
         "false_safe_ci": None if truth is None else truth.facts.get("false_safe_ci"),
         "wall_s": round(wall_s, 3),
+        "certification_s": None if recommendation is None else recommendation["certification_s"],
         "simulated_s": max((float(w.end_s[-1]) for w in tables), default=0.0),
         "calibration_id": manifest.get("calibration_id"),
     }

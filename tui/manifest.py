@@ -20,7 +20,9 @@ __all__ = ["groups_of", "manifest_of", "settings_of", "versions", "with_requeste
 _LIBRARIES = ("rantwin", "numpy", "scipy", "scikit-learn", "numba", "simpy", "networkx", "pyarrow")
 
 
-def manifest_of(scenario: Scenario, problem: Problem, settings: Settings, seed: int) -> dict[str, Any]:
+def manifest_of(
+    scenario: Scenario, problem: Problem, settings: Settings, seed: int, certificates: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the manifest of a new run."""
     description = scenario.description()
     predicates = problem.specification.predicates
@@ -32,6 +34,7 @@ def manifest_of(scenario: Scenario, problem: Problem, settings: Settings, seed: 
         "scenario_digest": scenario.digest[:16],
         "seed": seed,
         "settings": asdict(settings),
+        "certificates": dict(certificates),
         "specification": problem.specification.text,
         "specification_metrics": sorted(problem.specification.metrics),
         "alpha": problem.alpha,

@@ -43,7 +43,12 @@ class Status:
 
 
 class Progress:
-    """Shows a status; a context, so that the terminal is put right whatever happens."""
+    """Shows a status; a context, so that the terminal is put right whatever happens.
+
+    `says_lines` tells whether the lines given to `update` are there to be read afterwards.
+    """
+
+    says_lines = False
 
     def __enter__(self) -> Progress:
         """Begin to show."""
@@ -62,6 +67,8 @@ class QuietProgress(Progress):
 
 class LineProgress(Progress):
     """One line for each thing that happened."""
+
+    says_lines = True
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

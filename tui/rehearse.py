@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +13,7 @@ from col.errors import InputError
 from col.learner import learn
 from col.problem import Problem, Settings
 from tui.calibration_view import calibration_view, packaged_calibration
+from tui.certification import CertificateOptions, certify_run, options_of
 from tui.console import EXIT_DONE, EXIT_FAILED
 from tui.continued import ContinuedPlant
 from tui.findings import details_of, summary_of
@@ -41,7 +42,8 @@ _PASSIVE_CHUNK = 120
 class RehearsalRequest:
     """What the user asked for; None where nothing was said.
 
-    `resume` names a run folder, "" means the latest unfinished one.
+    `resume` names a run folder, "" means the latest unfinished one. `certificates` has what was said of
+    `certification.CertificateOptions`, None where nothing was.
     """
 
     scenario: str | None = None
@@ -55,6 +57,7 @@ class RehearsalRequest:
     workers: int = 2
     resume: str | None = None
     verify: bool = False
+    certificates: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class _Session:
 
     scenario: Scenario
     settings: Settings
+    certificates: CertificateOptions
     seed: int
     folder: RunFolder
     stored: StoredRun
@@ -86,13 +90,17 @@ def rehearse(
     try:
         if session.folder.is_finished and not (request.verify and _lacks_truth(session.folder)):
             return _already_done(session)
-        return _run(session, request, progress, clock)
+        return _run(session, request, progress, clock, now)
     finally:
         session.folder.close()
 
 
 def _run(
-    session: _Session, request: RehearsalRequest, progress: Progress, clock: Callable[[], float]
+    session: _Session,
+    request: RehearsalRequest,
+    progress: Progress,
+    clock: Callable[[], float],
+    now: Callable[[], datetime],
 ) -> tuple[int, dict[str, Any]]:
     scenario, folder, stored = session.scenario, session.folder, session.stored
     problem = scenario.problem()
@@ -123,6 +131,20 @@ def _run(
         recorded = recorded_of(stored, twin.describe())
         for event in learn(plant, problem, session.settings, session.seed, recorded=recorded):
             recorder.take(event)
+        recommendation = None
+        if session.certificates.enabled and recorder.outcome is not None:
+            recommendation = certify_run(
+                folder,
+                scenario,
+                recorder.outcome.region,
+                session.certificates,
+                seed=session.seed,
+                workers=request.workers,
+                now_s=now().timestamp(),
+                progress=progress,
+                status=status,
+                clock=clock,
+            )
         wall_s = elapsed()
         truth = None
         if request.verify and recorder.outcome is not None:
@@ -137,7 +159,7 @@ def _run(
             status.unsafe = truth.unsafe_trials
         status.doing = "writes the report"
         progress.update(status)
-        summary = _finish(session, problem, recorder, truth, wall_s)
+        summary = _finish(session, problem, recorder, recommendation, truth, wall_s)
         status.doing = f"done: {summary['reason']}"
         progress.update(status)
     held = recorder.reference is None or recorder.reference.holds
@@ -145,7 +167,12 @@ def _run(
 
 
 def _finish(
-    session: _Session, problem: Problem, recorder: Recorder, truth: Truth | None, wall_s: float
+    session: _Session,
+    problem: Problem,
+    recorder: Recorder,
+    recommendation: Mapping[str, Any] | None,
+    truth: Truth | None,
+    wall_s: float,
 ) -> dict[str, Any]:
     """Write all that a finished run has; `summary.json` last, since it is what says that the run is finished."""
     folder, outcome = session.folder, recorder.outcome
@@ -167,7 +194,7 @@ def _finish(
     calibration["panels"] += knee_panels(session.scenario)
     folder.write_json("calibration.json", calibration)
     folder.merge()
-    summary = summary_of(folder.manifest, recorder, stored, best, truth, wall_s)
+    summary = summary_of(folder.manifest, recorder, stored, best, recommendation, truth, wall_s)
     folder.write_text("report.html", render_report(replace(load_report_data(folder), summary=summary)))
     folder.write_json("summary.json", summary)
     return summary
@@ -183,9 +210,17 @@ def _new(request: RehearsalRequest, now: datetime) -> _Session:
     )
     problem = scenario.problem()
     problem.check(Twin(scenario, seed, workers=request.workers).describe())
-    manifest = manifest_of(scenario, problem, settings, seed)
+    certificates = CertificateOptions().with_asked(request.certificates)
+    manifest = manifest_of(scenario, problem, settings, seed, asdict(certificates))
     folder = RunFolder.create(request.runs_dir, manifest, scenario.to_toml(), now)
-    return _Session(scenario=scenario, settings=settings, seed=seed, folder=folder, stored=folder.load())
+    return _Session(
+        scenario=scenario,
+        settings=settings,
+        certificates=certificates,
+        seed=seed,
+        folder=folder,
+        stored=folder.load(),
+    )
 
 
 def _resumed(request: RehearsalRequest) -> _Session:
@@ -204,7 +239,15 @@ def _resumed(request: RehearsalRequest) -> _Session:
     folder.check_same({**manifest, **changed, "seed": seed, "settings": asdict(settings)})
     folder.claim()
     stored = folder.load() if folder.is_finished else folder.mend()
-    return _Session(scenario=scenario, settings=settings, seed=seed, folder=folder, stored=stored)
+    certificates = options_of(manifest.get("certificates"), str(folder.path / "run.json"))
+    return _Session(
+        scenario=scenario,
+        settings=settings,
+        certificates=certificates.with_asked(request.certificates),
+        seed=seed,
+        folder=folder,
+        stored=stored,
+    )
 
 
 def _compile(scenario: Scenario) -> None:

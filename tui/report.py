@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from tui.console import one_line
 from tui.figures.svg import standalone
+from tui.report_certificates import certificates_section
 from tui.report_data import ReportData
 from tui.report_evidence import (
     calibration_section,
@@ -24,6 +25,7 @@ __all__ = ["render_figures", "render_report"]
 
 _SECTIONS: tuple[Callable[[ReportData], Section | None], ...] = (
     region_section,
+    certificates_section,
     timeline_section,
     trials_section,
     trust_section,

@@ -43,8 +43,8 @@ class Group:
 class ReportData:
     """A run, ready to be shown. `trial` (n,) has the trial of each window, -1 in the passive phase.
 
-    `summary` is None while the run is not finished; `details`, `calibration`, `verification` and `sensitivity` are
-    empty where a run has none.
+    `summary` is None while the run is not finished; `details`, `calibration`, `verification`, `sensitivity` and
+    `recommendation` are empty where a run has none.
     """
 
     name: str
@@ -59,6 +59,7 @@ class ReportData:
     calibration: Mapping[str, Any]
     verification: Mapping[str, Any]
     sensitivity: Mapping[str, Any]
+    recommendation: Mapping[str, Any]
     warnings: Sequence[str] = ()
 
     @property
@@ -107,6 +108,7 @@ def load_report_data(folder: RunFolder) -> ReportData:
         calibration=folder.read_json("calibration.json") or {},
         verification=folder.read_json("verification.json") or {},
         sensitivity=folder.read_json("sensitivity.json") or {},
+        recommendation=folder.read_json("recommendation.json") or {},
         warnings=stored.warnings,
     )
 

@@ -163,7 +163,7 @@ def _cheapest(data: ReportData) -> str:
     text = (
         f"Lower bound of P there: {number(float(cheapest['lower_bound']), 3)}. It is the luckiest point of the "
         "region and "
-        "therefore no recommendation yet: a certificate takes fresh horizons on streams that learning has not used."
+        "therefore no recommendation: that keeps a margin, and is tried on streams that learning has not used."
     )
     head = ["", *names, f"sum [{cheapest['unit']}]"]
     return f"<h3>Cheapest safe configuration found</h3>{table(head, rows)}<p>{text}</p>"
