@@ -51,6 +51,11 @@ class AgentConfig:
     reflection: bool = False
     metrics_listen: str = ""
 
+    @property
+    def journal(self) -> Path:
+        """The journal's file."""
+        return self.state_dir / "journal.db"
+
 
 def load_agent_config(path: Path) -> AgentConfig:
     """Read a configuration file; paths in it are relative to its folder. InputError names file, key and value."""

@@ -44,14 +44,14 @@ LARGEST = 1e18
 LATEST_S = 253_402_300_799.0
 """The end of the year 9999, where a Timestamp ends."""
 
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def check_promotion_id(value: str) -> str:
     """Return a promotion's id, or raise InputError."""
     if not _ID.fullmatch(value):
-        raise InputError("must be 1 to 128 letters, digits and ._:-", key="promotion_id", value=value[:60])
+        raise InputError("must be 1 to 128 letters, digits and ._:-, a letter or digit first", key="promotion_id", value=value[:60])
     return value
 
 

@@ -43,6 +43,7 @@ LONGEST_CALL_S = 30.0
 MOST_ENTRIES = 500
 MOST_PAGE_BYTES = 2 * 1024 * 1024
 MOST_PAGE = 100_000
+MOST_ROWS = 5_000
 LONGEST_SLEEP_S = 1.0
 """How long a stream may not notice that its peer has gone."""
 
@@ -69,7 +70,7 @@ class Service(TestbedServiceServicer):
         with self._door(context):
             since = check_whole(request.since_sequence, "since_sequence")
             size = check_whole(request.page_size, "page_size", low=1, high=MOST_PAGE)
-            limit = min(size, rows_that_fit(self._ask(context, lambda engine: engine.windows(since, 1))))
+            limit = min(size, MOST_ROWS, rows_that_fit(self._ask(context, lambda engine: engine.windows(since, 1))))
             windows = self._ask(context, lambda engine: engine.windows(since, limit + 1))
             following = int(windows.sequence[limit]) if len(windows) > limit else None
             page = windows.take(slice(0, limit))
@@ -106,7 +107,7 @@ class Service(TestbedServiceServicer):
         with self._door(context), self._stream():
             since = check_whole(request.since_sequence, "since_sequence")
             pulse_s = _pulse(request, "heartbeat_interval")
-            limit = rows_that_fit(self._ask(context, lambda engine: engine.windows(since, 1)))
+            limit = min(MOST_ROWS, rows_that_fit(self._ask(context, lambda engine: engine.windows(since, 1))))
             sent_s = time.monotonic()
             while True:
                 version = self._loop.version

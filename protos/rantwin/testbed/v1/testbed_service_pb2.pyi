@@ -118,6 +118,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_JOURNAL_FULL: _ClassVar[ReasonCode]
     REASON_CODE_JOURNAL_DAMAGED: _ClassVar[ReasonCode]
     REASON_CODE_REPAIR_NEEDS_REASON: _ClassVar[ReasonCode]
+    REASON_CODE_TESTBED_REFUSED: _ClassVar[ReasonCode]
 METRIC_KIND_UNSPECIFIED: MetricKind
 METRIC_KIND_OBSERVABLE: MetricKind
 METRIC_KIND_TARGET: MetricKind
@@ -199,6 +200,7 @@ REASON_CODE_BACKEND_UNREACHABLE: ReasonCode
 REASON_CODE_JOURNAL_FULL: ReasonCode
 REASON_CODE_JOURNAL_DAMAGED: ReasonCode
 REASON_CODE_REPAIR_NEEDS_REASON: ReasonCode
+REASON_CODE_TESTBED_REFUSED: ReasonCode
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()
