@@ -148,6 +148,7 @@ class _Watch:
             self._give_up(Cause.TESTBED_CHANGED, Verdict.INCONCLUSIVE, changed=row.changed)
             return
         if row.sequence < self.dog.first_sequence + self.dog.limits.initial_delay_windows:
+            self._watched(row, -math.inf, math.inf)  # seen, not judged
             return
         self.round.append(row)
         low, high = self._bounds()
@@ -171,7 +172,7 @@ class _Watch:
         self.round = []
         needed = self.state.windows_needed
         if self.state.verdict is not Verdict.PASS:
-            needed = len(self.watched) + self.dog.limits.initial_delay_windows + self.dog.horizon
+            needed = len(self.watched) + self.dog.horizon
         self.state = replace(self.state, rounds=self.state.rounds + 1, windows_needed=needed)
 
     def _give_up(
