@@ -6,8 +6,11 @@ Figures are medians over the seeds with the range behind them. The truth of the 
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +30,7 @@ from twin.truth_finder import TruthSettings, find_truth, load_truth, save_truth
 from twin.twin import Twin
 from twin.verification import verify
 
-__all__ = ["main", "measure", "rehearse_seed"]
+__all__ = ["main", "measure", "rehearse_seed", "summarise"]
 
 SCENARIO = "cpu-allocation"
 PRIORS = ("causal", "none", "naive")
@@ -80,6 +83,7 @@ def _learn(
                 "false_safe": found.false_safe,
                 "false_safe_max": max(false_safe_max, found.false_safe),
                 "unsafe": float(np.sum(p < truth.alpha)),
+                "clearly_unsafe": float(np.sum(p < truth.alpha - 0.02)),
                 "worst_p": float(p.min()) if len(p) else float("nan"),
                 "violations": float(outcome.violations),
                 "trials": float(len(outcome.trials)),
@@ -106,20 +110,36 @@ def measure(settings: Settings, yardstick: Yardstick) -> dict[str, Any]:
         with ProcessPoolExecutor(2, initializer=_keep, initargs=(_samples(truth),)) as pool:
             for n, result in enumerate(pool.map(_rehearse_kept, [(j[0], j[3], j[4]) for j in jobs])):
                 results.append(result)
-                print(f"  seed {n + 1} of {len(jobs)}: {result['causal']}", file=sys.stderr)
+                print(json.dumps({"seed": jobs[n][0], **_plain(result)}), file=sys.stderr, flush=True)
     yardstick.sample()
-    figures: dict[str, Any] = {}
-    for prior in PRIORS:
-        for key in results[0][prior]:
-            values = [r[prior].get(key, float("nan")) for r in results]
-            middle, span = median(values), (min(values), max(values))
-            name = key if prior == "causal" else f"{prior}.{key}"
-            figures[name] = round(middle, 4)
-            figures[f"{name}_range"] = [round(v, 4) for v in span]
+    figures = summarise(results)
     figures["wall_s_median"] = figures.pop("wall_s")
     figures["seeds"] = len(results)
     figures["truth_product_error"] = truth.product_error
     return figures
+
+
+def summarise(results: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
+    """Return median and range of every figure over the seeds, of the causal prior under its own name."""
+    figures: dict[str, Any] = {}
+    for prior in PRIORS:
+        for key in dict.fromkeys(key for r in results for key in r[prior]):
+            # A rehearsal that ended before some step has no figure there; how many have one is said beside it.
+            values = [r[prior][key] for r in results if math.isfinite(r[prior].get(key, math.nan))]
+            name = key if prior == "causal" else f"{prior}.{key}"
+            figures[name] = round(median(values), 4) if values else None
+            figures[f"{name}_range"] = [round(min(values), 4), round(max(values), 4)] if values else None
+            if len(values) < len(results):
+                figures[f"{name}_seeds"] = len(values)
+    return figures
+
+
+def _plain(result: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Return one seed's figures as JSON has them: what does not exist is null."""
+    return {
+        prior: {key: round(value, 4) if math.isfinite(value) else None for key, value in figures.items()}
+        for prior, figures in result.items()
+    }
 
 
 _KEPT: dict[str, Truth] = {}

@@ -81,3 +81,16 @@ def test_every_bar_belongs_to_a_figure_and_its_goal_is_no_easier_than_what_it_mu
     assert set(BARS) <= known
     for key, bar in BARS.items():
         assert bar.goal is None or bar.met(bar.goal), key
+
+
+def test_a_figure_that_some_seeds_lack_is_summarised_over_the_others() -> None:
+    from benchmarks.rehearsal import PRIORS, summarise
+
+    whole = {"coverage_50": 0.9, "unsafe": 1.0, "worst_p": 0.8}
+    short = {"unsafe": 0.0, "worst_p": float("nan")}
+    figures = summarise([dict.fromkeys(PRIORS, whole), dict.fromkeys(PRIORS, short)])
+
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    assert figures["coverage_50"] == 0.9
+    assert figures["coverage_50_seeds"] == figures["naive.worst_p_seeds"] == 1
+    assert figures["unsafe_range"] == [0.0, 1.0]
