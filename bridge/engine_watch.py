@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
 
@@ -17,12 +18,13 @@ from bridge.promotion import Actor, Cause, Event, State
 from bridge.reasons import Reason, ReasonCode, RefusedForReasons
 from bridge.records import Record
 from bridge.watchdog import Watchdog, WatchState
-from col.errors import UnreachableError
+from col.errors import RefusedError, UnreachableError
 from col.plant import Windows
 from col.specification import Specification, Verdict
 
 __all__ = ["Watch"]
 
+_MOST_JUDGED = 200
 _GRACE_WINDOWS = 0.5
 _GRACE_S = 0.25
 """A window that is later than both is missing. Less than the one window that a rollback has after its cause."""
@@ -125,17 +127,18 @@ class Watch:
         if reading is not None and self._changed(record, reading):
             return
         self._recorder.pull(record.first_sequence)
-        if record.verdict is Verdict.PASS:
+        first = self._judged_from(record)
+        windows, lost = self._counted(record, first)
+        if not len(windows) or (record.windows and int(windows.sequence[-1]) == record.windows[-1].sequence):
             self._try_to_keep(record)
-            return
-        windows, lost = self._counted(record)
-        if len(windows) == len(record.windows) and lost == record.lost:
             return
         state = Watchdog(
             self.specification,
             self.horizon(record),
-            desk.settings.watch,
-            first_sequence=record.first_sequence or 0,
+            desk.settings.watch
+            if first == record.first_sequence
+            else replace(desk.settings.watch, initial_delay_windows=0),
+            first_sequence=first,
             in_force=record.in_force,
             tolerance=record.tolerance,
         ).judge(windows)
@@ -143,9 +146,9 @@ class Watch:
             replace(
                 record,
                 windows=state.watched,
-                windows_needed=state.windows_needed,
-                verdict=state.verdict,
-                robustness=_known(state),
+                windows_needed=max(state.windows_needed, record.windows_needed),
+                verdict=state.verdict if state.verdict is not None else record.verdict,
+                robustness=record.robustness if _known(state) is None else _known(state),
                 lost=lost,
             )
         )
@@ -159,7 +162,7 @@ class Watch:
         elif state.give_up is not None:
             at_s = self._ended_s(record, windows, lost, state.last_sequence)
             begin(desk, Actor.WATCHDOG, state.give_up, _why(state, lost), cause_s=at_s)
-        elif state.verdict is Verdict.PASS and record.request.auto_confirm:
+        elif record.verdict is Verdict.PASS and record.request.auto_confirm:
             self._try_to_keep(record)
         elif record.request.mode is Mode.EXPLORATION and len(windows) >= self._asked(record):
             at_s = self._ended_s(record, windows, lost, int(windows.sequence[-1]))
@@ -169,10 +172,18 @@ class Watch:
         return self.horizon(record) + self._desk.settings.watch.initial_delay_windows
 
     def _try_to_keep(self, record: Record) -> None:
-        if record.request.auto_confirm and self._desk.reading is not None:
-            self.keep(record, AGENT, Actor.AGENT)
-        elif record.request.mode is Mode.EXPLORATION and not record.request.auto_confirm:
-            begin(self._desk, Actor.AGENT, Cause.TRIAL_OVER, f"{len(record.windows)} windows were watched")
+        if record.verdict is Verdict.PASS and record.request.auto_confirm and self._desk.reading is not None:
+            with contextlib.suppress(RefusedError, UnreachableError):
+                self.keep(record, AGENT, Actor.AGENT)
+
+    def _judged_from(self, record: Record) -> int:
+        """Return the first window that is judged: of a trial that waits long, whole rounds at its end."""
+        first, asked = record.first_sequence or 0, self.horizon(record)
+        rounds = (self._recorder.last - first - self._desk.settings.watch.initial_delay_windows) // asked
+        if rounds * asked <= _MOST_JUDGED:
+            return first
+        kept = max(1, _MOST_JUDGED // asked)
+        return first + self._desk.settings.watch.initial_delay_windows + (rounds - kept) * asked
 
     def keep(self, record: Record, who: Identity, actor: Actor) -> Record:
         """Confirm what is in force after one more look at it.
@@ -209,16 +220,18 @@ class Watch:
         begin(self._desk, Actor.TESTBED, Cause.TESTBED_CHANGED, text)
         return True
 
-    def _counted(self, record: Record) -> tuple[Windows, tuple[int, ...]]:
-        """Return the windows that count, one row for each that should be there by now, and those that were lost.
+    def _counted(self, record: Record, first: int) -> tuple[Windows, tuple[int, ...]]:
+        """Return the windows from `first` on, a row for each that should be there by now, and those that were lost.
 
         A window that did not come in time, or came after its successor, is a row without metrics for good.
         """
-        first = record.first_sequence or 0
         recent = self._recorder.recent
         seen = self._recorder.none() if recent is None else recent.take(recent.sequence >= first)
         seen = seen.take(~np.isin(seen.sequence, record.lost))
-        due = max(self._due(record), int(seen.sequence[-1]) - first + 1 if len(seen) else 0)
+        due = max(
+            self._due(record) - (first - (record.first_sequence or 0)),
+            int(seen.sequence[-1]) - first + 1 if len(seen) else 0,
+        )
         there = set(seen.sequence.tolist())
         lost = tuple(s for s in range(first, first + due) if s not in there)
         return (merge(seen, _blank(seen, record, lost)) if len(seen) else _blank(seen, record, lost)), lost

@@ -13,7 +13,7 @@ from col.plant import Windows, concatenate_windows
 __all__ = ["Recorder", "merge"]
 
 _PULL = 500
-_RECENT = 512
+_RECENT = 2_048
 
 
 class Recorder:

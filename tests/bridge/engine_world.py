@@ -52,10 +52,11 @@ class World:
     folder: Path
     settings: EngineSettings = SETTINGS
     clock: ManualClock = field(default_factory=ManualClock)
+    automation: bool = False
     journal_options: dict[str, int] = field(default_factory=lambda: {"reserve_bytes": 2**16})
 
     def __post_init__(self) -> None:
-        self.testbed = ScriptedBackend(self.clock)
+        self.testbed = ScriptedBackend(self.clock, automation=self.automation)
         self.start()
         self.wait(6 * WINDOW_S)
 
