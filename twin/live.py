@@ -24,7 +24,7 @@ from twin.scenario_model import Scenario
 from twin.streams import Streams
 from twin.traffic import PassiveWalk, operating_path
 
-__all__ = ["Disturbance", "LiveRun", "LiveWindow", "LoadLaw", "windows_table"]
+__all__ = ["FRAME_SLOTS", "Disturbance", "LiveRun", "LiveWindow", "LoadLaw", "windows_table"]
 
 Process = Generator[simpy.Event, Any, None]
 

@@ -1,0 +1,385 @@
+"""The emulated testbed itself: a live run that differs from the twin, its durable state, and the answers to requests.
+
+It knows no socket and no wall clock: whoever serves it says how much simulated time has passed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from col.errors import InputError
+from twin.calibrated import calibrated
+from twin.emulated.misbehave import HOLDABLE, Fault, Misbehaviour
+from twin.emulated.protocol import PROTOCOL, Answer, BadRequestError, RefusedRequestError
+from twin.emulated.requests import check_keys, error_answer, number_of, values_of, whole_of
+from twin.emulated.scenario_gap import Gap, HostTrouble, other_constants
+from twin.emulated.state import PlantState, StoredWindow
+from twin.live import LiveRun, LiveWindow, LoadLaw
+from twin.scenario_model import Scenario
+from twin.streams import Streams
+
+__all__ = ["CrashRequestedError", "EmulatedPlant", "EmulatedSettings"]
+
+STACK = "srsran-25.10"
+MOST_WINDOWS = 1000
+MOST_ADVANCE_S = 3600.0
+_REMEMBERED = 256
+
+
+class CrashRequestedError(Exception):
+    """The process is to die now, as if it had been killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmulatedSettings:
+    """What an emulated testbed is.
+
+    `speed` is simulated seconds per second; 0 stands still and is moved by `advance` requests alone. `gap` scales how
+    it differs from the twin (0: not at all).
+    """
+
+    scenario: Scenario
+    seed: int = 0
+    speed: float = 1.0
+    gap: float = 1.0
+    law: LoadLaw = LoadLaw.OPERATING
+    plant_id: str = "embedded"
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError("must be zero or above", key="seed", value=self.seed)
+        if not 0.0 <= self.speed <= 1e6:
+            raise InputError("must lie in 0 to 1e6", key="speed", value=self.speed)
+        Gap().scaled(self.gap)
+
+    @property
+    def identity(self) -> str:
+        """What a state folder belongs to; speed is not part of it."""
+        parts = {"plant_id": self.plant_id, "scenario": self.scenario.digest, "gap": self.gap, "seed": self.seed}
+        return json.dumps({**parts, "law": str(self.law)}, sort_keys=True)
+
+    def live_run(
+        self, run: int, base: Mapping[str, float], *, law: LoadLaw, automation: bool | None, first_sequence: int
+    ) -> LiveRun:
+        """Return a fresh process run of this testbed."""
+        gap = Gap().scaled(self.gap)
+        scenario, streams = other_constants(self.scenario, gap), Streams(self.seed, run)
+        return LiveRun(
+            scenario,
+            streams,
+            base,
+            law=law,
+            automation=automation,
+            first_sequence=first_sequence,
+            disturbance=HostTrouble(scenario.topology, gap, streams),
+        )
+
+
+class EmulatedPlant:
+    """One process run of the testbed, begun where the state folder says."""
+
+    def __init__(self, settings: EmulatedSettings, state: PlantState, misbehaviour: Misbehaviour | None = None) -> None:
+        """Begin a new run; without `misbehaviour` what was left of the last run's goes on."""
+        self._settings, self._state = settings, state
+        self._scenario = settings.scenario
+        self._description = self._scenario.description()
+        stored = state.load(self._description.reference.values)
+        self._misbehaviour = self._checked(misbehaviour if misbehaviour is not None else Misbehaviour())
+        if misbehaviour is None:
+            self._misbehaviour.change(stored.misbehaviour)
+        self._number = stored.runs
+        self._offset_s = stored.at_s
+        self._run = settings.live_run(
+            self._number,
+            stored.values,
+            law=settings.law,
+            automation=stored.automation,
+            first_sequence=stored.next_sequence,
+        )
+        self._frozen = 0  # windows that closed while frozen have no number
+        self._late: list[tuple[int, StoredWindow]] = []
+        self._answered: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
+        self.status: dict[str, float] = {}
+        """What the server says of its pace, for `ping`."""
+        self.hang_epoch = 0
+        """Grows when somebody tells the hang to end: requests held since before are to be carried out."""
+        state.save(runs=self._number + 1, values=dict(stored.values), misbehaviour=self._misbehaviour.to_dict())
+
+    def _checked(self, misbehaviour: Misbehaviour) -> Misbehaviour:
+        known = {metric.name for metric in self._description.metrics} | {"*"}
+        for name in misbehaviour.to_dict().get(Fault.NAN, {}).get("metrics", ()):
+            if name not in known:
+                raise InputError("no such metric", key="nan.metrics", value=name[:60])
+        return misbehaviour
+
+    @property
+    def now_ms(self) -> int:
+        """Simulated time since this run began in ms."""
+        return self._run.now_ms
+
+    @property
+    def at_s(self) -> float:
+        """The testbed's own clock."""
+        return self._offset_s + self._run.now_ms / 1000.0
+
+    def advance(self, slots: int) -> None:
+        """Let simulated time pass (ms) and record the windows that close."""
+        for window in self._run.advance(slots):
+            self._record(window)
+        self._release()
+
+    def holds(self, op: str) -> float | None:
+        """Return for how many seconds a request is to be held unanswered (inf: until switched off), None if not."""
+        setting = self._misbehaviour.take(Fault.HANG, op) if op in HOLDABLE else None
+        if setting is None:
+            return None
+        self._save_misbehaviour()
+        return math.inf if setting.seconds is None else setting.seconds
+
+    def handle(self, request: Mapping[str, Any]) -> Answer:
+        """Carry out a request and return the answer.
+
+        Raises:
+            CrashRequestedError: by configuration, before or after the request was carried out.
+        """
+        op = request["op"]
+        echo = {"id": request["id"]} if isinstance(request.get("id"), str | int) else {}
+        try:
+            handler = getattr(self, f"_do_{op}", None) if op in _OPS else None
+            if handler is None:
+                raise BadRequestError(f"no such op; there are {', '.join(_OPS)}")
+            check_keys(request, _OPS[op])
+            if self._misbehaviour.take(Fault.REFUSE, op) is not None:
+                self._save_misbehaviour()
+                raise RefusedRequestError("refused by configuration (misbehave)")
+            body = {"ok": True, **echo, **handler(request)}
+        except BadRequestError as error:
+            return error_answer(echo, "bad_request", str(error))
+        except InputError as error:
+            return error_answer(echo, "bad_request", str(error))
+        except RefusedRequestError as error:
+            return error_answer(echo, "refused", str(error))
+        if self._misbehaviour.take(Fault.REPLY_LOST, op) is not None:
+            self._save_misbehaviour()
+            return Answer(body=None)
+        return Answer(body=body)
+
+    # --- windows ------------------------------------------------------------------------------------------------------
+
+    def _record(self, window: LiveWindow) -> None:
+        """Give a closed window its number and put it, as misbehaviour has it, where it is seen."""
+        before = self._misbehaviour.to_dict()
+        take = self._misbehaviour.take
+        facts: dict[str, object] = {"values": self._run.controls, "at_s": self.at_s}
+        rows: list[StoredWindow] = []
+        if take(Fault.FREEZE) is not None:
+            self._frozen += 1
+        else:
+            row = self._state.row(window, run=self._number, offset_s=self._offset_s)
+            row = _renumbered(row, window.sequence - self._frozen, self._missing())
+            facts["next_sequence"] = row.sequence + 1
+            if take(Fault.LOST_WINDOWS) is None:
+                if (late := take(Fault.LATE_WINDOWS)) is not None:
+                    self._late.append((window.end_ms + late.windows * self._scenario.window_slots, row))
+                else:
+                    rows = [row]
+        if self._misbehaviour.to_dict() != before:
+            facts["misbehaviour"] = self._misbehaviour.to_dict()
+        self._state.append(rows, **facts)
+
+    def _missing(self) -> list[int]:
+        """Return the columns of metrics that are missing in this window."""
+        setting = self._misbehaviour.take(Fault.NAN)
+        if setting is None:
+            return []
+        names = [metric.name for metric in self._description.metrics]
+        return [i for i, name in enumerate(names) if "*" in setting.metrics or name in setting.metrics]
+
+    def _release(self) -> None:
+        """Let late windows be seen whose time has come."""
+        due = [row for at, row in self._late if at <= self._run.now_ms]
+        if due:
+            self._late = [(at, row) for at, row in self._late if at > self._run.now_ms]
+            self._state.append(due)
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def _do_describe(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        settings, scenario = self._settings, self._scenario
+        wall = scenario.window.length_s / settings.speed if settings.speed > 0 else 0.0
+        return {
+            "protocol": PROTOCOL,
+            "plant_id": settings.plant_id,
+            "stack": STACK,
+            "radio_mode": calibrated(scenario.calibration).radio_mode,
+            "emulated": True,
+            "window_s": scenario.window.length_s,
+            "wall_window_s": wall,
+            "controls": [
+                {
+                    "name": c.name, "unit": c.unit, "lower": c.lower, "upper": c.upper, "resolution": c.resolution,
+                    "reference": c.reference, "live": c.live, "description": c.description,
+                }
+                for c in self._description.controls
+            ],
+            "metrics": [
+                {"name": m.name, "unit": m.unit, "kind": str(m.kind), "description": m.description}
+                for m in self._description.metrics
+            ],
+            "gnbs": {f"gnb{g.cell}": [f"cpu_du_{g.cell}", f"cpu_cu_{g.cu}"] for g in scenario.topology.gnbs},
+            "gnb_metrics": {f"gnb{g.cell}": [f"thp_dl_{g.cell}", f"thp_ul_{g.cell}"] for g in scenario.topology.gnbs},
+            "estimated": [],
+            "notes": list(self._notes(wall)),
+        }  # fmt: skip
+
+    def _notes(self, wall_window_s: float) -> tuple[str, ...]:
+        speed, gap = self._settings.speed, self._settings.gap
+        return (
+            f"EMULATED: a simulation in a process of its own stands in for {STACK}; no radio, no gNB, no container",
+            f"differs from the twin on purpose (gap {gap:g}): compute cost, tails, noisy neighbours, coupling of gNBs"
+            if gap
+            else "gap 0: the same model as the twin",
+            f"runs at {speed:g} times real time, a window takes {wall_window_s:g} s; on a machine that is too slow for "
+            "that, simulated time falls behind: windows come later, none is lost, and time more than two windows (or "
+            "one second) behind is not caught up"
+            if speed
+            else "stands still: simulated time moves by `advance` requests alone",
+        )
+
+    def _do_read(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return self._reading(self._run.controls)
+
+    def _reading(self, controls: Mapping[str, float]) -> dict[str, Any]:
+        return {
+            "controls": dict(controls),
+            "at_s": self.at_s,
+            "next_sequence": self._run.next_sequence - self._frozen,
+            "automation": self._run.automation,
+            "run": self._number,
+        }
+
+    def _do_apply(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        values, settle_s = values_of(request.get("values")), number_of(request, "settle_s", 0.0, 3600.0)
+        known = {control.name: control for control in self._description.controls}
+        for name, value in values.items():
+            if name not in known:
+                raise RefusedRequestError(f"{name[:60]}: no such control")
+            if not known[name].lower - 1e-9 <= value <= known[name].upper + 1e-9:
+                low, high, unit = known[name].lower, known[name].upper, known[name].unit
+                raise RefusedRequestError(f"{name} = {value:g}: must lie in [{low:g}, {high:g}] {unit}")
+        key, content = request.get("request_id", ""), json.dumps([values, settle_s], sort_keys=True)
+        if not isinstance(key, str) or len(key) > 200:
+            raise BadRequestError("request_id must be a text of at most 200 characters")
+        if key and key in self._answered:
+            if self._answered[key][0] != content:
+                raise BadRequestError("request_id was used for another request")
+            return self._answered[key][1]
+        answer = self._apply(values, settle_s)
+        if key:
+            self._answered[key] = (content, answer)
+            while len(self._answered) > _REMEMBERED:
+                self._answered.popitem(last=False)
+        return answer
+
+    def _apply(self, values: Mapping[str, float], settle_s: float) -> dict[str, Any]:
+        take = self._misbehaviour.take
+        crash_before, crash_after = take(Fault.CRASH_BEFORE_APPLY), take(Fault.CRASH_AFTER_APPLY)
+        nothing, partial = take(Fault.ACK_WITHOUT_EFFECT), take(Fault.PARTIAL_EFFECT)
+        self._save_misbehaviour()
+        if crash_before is not None:
+            raise CrashRequestedError
+        claimed = {name: self._description.control(name).snap(value) for name, value in values.items()}
+        asked = dict(values) if nothing is None else {}
+        if partial is not None:
+            asked = _half(asked, self._run.controls)
+        if asked:
+            snapped = {name: self._description.control(name).snap(value) for name, value in asked.items()}
+            self._state.save(values={**self._run.controls, **snapped}, at_s=self.at_s)
+            self._run.set_controls(snapped, settle_s=settle_s)
+        if crash_after is not None:
+            raise CrashRequestedError
+        return self._reading({**self._run.controls, **claimed})
+
+    def _do_automation(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        enabled = request.get("enabled")
+        if not isinstance(enabled, bool):
+            raise BadRequestError("enabled must be true or false")
+        if enabled and not self._run.has_autoscaler:
+            raise RefusedRequestError("this testbed has no autoscaler (its load law is operating)")
+        self._run.set_automation(enabled)
+        self._state.save(automation=enabled)
+        return {"automation": self._run.automation}
+
+    def _do_windows(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        since, limit = whole_of(request, "since", 0, 2**62), whole_of(request, "limit", 1, 2**31)
+        rows = self._state.windows(since, min(limit, MOST_WINDOWS))
+        if rows and self._misbehaviour.take(Fault.DUPLICATE_WINDOWS) is not None:
+            self._save_misbehaviour()
+            rows = [row for row in rows for _ in (0, 1)]
+        names = [c.name for c in self._description.controls], [m.name for m in self._description.metrics]
+        return {
+            "sequence": [row.sequence for row in rows],
+            "start_s": [row.start_s for row in rows],
+            "end_s": [row.end_s for row in rows],
+            "run": [row.run for row in rows],
+            "controls": {name: [row.controls[i] for row in rows] for i, name in enumerate(names[0])},
+            "metrics": {name: [row.metrics[i] for row in rows] for i, name in enumerate(names[1])},
+        }
+
+    def _do_misbehave(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        faults, clear = request.get("set", {}), request.get("clear", False)
+        if not isinstance(faults, dict) or not isinstance(clear, bool):
+            raise BadRequestError("set must be an object, clear true or false")
+        changed = Misbehaviour()
+        changed.change({} if clear else self._misbehaviour.to_dict())
+        changed.change(faults)
+        self._misbehaviour = self._checked(changed)
+        if clear or faults.get(Fault.HANG) is False:
+            self.hang_epoch += 1
+        self._save_misbehaviour()
+        return {"misbehave": changed.to_dict()}
+
+    def _do_ping(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return {"pid": os.getpid(), "run": self._number, "at_s": self.at_s, **self.status}
+
+    def _do_advance(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if self._settings.speed > 0:
+            raise RefusedRequestError("simulated time follows the clock here; start with speed 0 to move it by hand")
+        self.advance(round(1000 * number_of(request, "seconds", 0.0, MOST_ADVANCE_S)))
+        return {"at_s": self.at_s}
+
+    def _save_misbehaviour(self) -> None:
+        self._state.save(misbehaviour=self._misbehaviour.to_dict())
+
+
+_OPS: dict[str, tuple[str, ...]] = {
+    "describe": (),
+    "read": (),
+    "apply": ("values", "settle_s", "request_id"),
+    "automation": ("enabled",),
+    "windows": ("since", "limit"),
+    "misbehave": ("set", "clear"),
+    "ping": (),
+    "advance": ("seconds",),
+}
+
+
+def _half(values: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    """Return the first half of the controls by name; a single one goes half of its way."""
+    names = sorted(values)
+    if len(names) == 1:
+        return {names[0]: 0.5 * (values[names[0]] + now[names[0]])}
+    return {name: values[name] for name in names[: len(names) // 2]}
+
+
+def _renumbered(row: StoredWindow, sequence: int, missing: list[int]) -> StoredWindow:
+    metrics = tuple(math.nan if i in missing else value for i, value in enumerate(row.metrics))
+    return StoredWindow(
+        sequence=sequence, start_s=row.start_s, end_s=row.end_s, run=row.run, controls=row.controls, metrics=metrics
+    )
