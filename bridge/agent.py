@@ -228,8 +228,10 @@ def _answers(path: Path) -> bool:
     return True
 
 
-def run_agent(config: AgentConfig, ready: Callable[[str], None]) -> None:
+def run_agent(config: AgentConfig, ready: Callable[[str], None], *, backend: Backend | None = None) -> None:
     """Serve until SIGTERM or SIGINT; call `ready` with the address (`unix:PATH` or `HOST:PORT`) once it answers.
+
+    `backend` is for tests; else it is the one that the configuration names.
 
     Raises:
         InputError: the configuration cannot be served as it is (address taken, files missing, TLS needed).
@@ -237,7 +239,7 @@ def run_agent(config: AgentConfig, ready: Callable[[str], None]) -> None:
     """
     ended = threading.Event()
     with _signals(ended.set):
-        agent = Agent(config)
+        agent = Agent(config, backend=backend)
         address = agent.start()
         try:
             ready(address)

@@ -25,7 +25,17 @@ from bridge.records import IdTakenError
 from col.errors import InputError, OutcomeUnknownError, PlantError, RantwinError, RefusedError, UnreachableError
 from protos.rantwin.testbed.v1 import testbed_service_pb2 as pb
 
-__all__ = ["DOMAIN", "REASON_CODES_TO_STATUS", "ROWS", "BusyError", "UnknownIdError", "abort", "error_of", "status_of"]
+__all__ = [
+    "DOMAIN",
+    "REASON_CODES_TO_STATUS",
+    "ROWS",
+    "BusyError",
+    "UnknownIdError",
+    "abort",
+    "described_error",
+    "error_of",
+    "status_of",
+]
 
 DOMAIN = "rantwin"
 MOST_BYTES = 24_000
@@ -162,7 +172,7 @@ def error_of(error: grpc.RpcError, *, is_write: bool) -> RantwinError:
 
     Without details of ours it is the connection that failed: nothing was read, and of a write nobody knows.
     """
-    ours = _our_error(error)
+    ours = described_error(error)
     if ours is not None:
         return ours
     code = error.code() if isinstance(error, grpc.Call) else Code.UNKNOWN
@@ -185,7 +195,8 @@ def error_of(error: grpc.RpcError, *, is_write: bool) -> RantwinError:
     return UnreachableError(f"the agent does not answer: {line}")
 
 
-def _our_error(error: grpc.RpcError) -> RantwinError | None:
+def described_error(error: grpc.RpcError) -> RantwinError | None:
+    """Return the agent's own error, None where the answer (if any) did not come from an agent."""
     try:
         status = rpc_status.from_call(error)
     except (ValueError, AttributeError, DecodeError):
