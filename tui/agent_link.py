@@ -12,7 +12,7 @@ from tui.config_dir import ConfigDir, operator_config_dir
 if TYPE_CHECKING:
     from bridge.client import Credentials, TestbedClient
 
-__all__ = ["address_of", "connect", "credentials_for"]
+__all__ = ["address_of", "connect", "credentials_for", "is_loopback"]
 
 _LOOPBACK = ("localhost", "127.", "[::1]", "::1")
 
@@ -39,6 +39,11 @@ def address_of(to: str | None, config: ConfigDir) -> str:
     return to
 
 
+def is_loopback(address: str) -> bool:
+    """Whether `HOST:PORT` is this machine itself."""
+    return address.startswith(_LOOPBACK)
+
+
 def credentials_for(
     address: str, config: ConfigDir, *, token_file: Path | None = None, tls: Path | None = None
 ) -> Credentials:
@@ -51,7 +56,7 @@ def credentials_for(
 
     if address.startswith("unix:"):
         return Credentials()
-    if tls is None and address.startswith(_LOOPBACK):
+    if tls is None and is_loopback(address):
         token = token_file or (config.token if config.token.is_file() else None)
         if token is not None and not token.is_file():
             raise InputError("no such file", key="--token-file", value=str(token))

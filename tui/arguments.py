@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from textwrap import fill
 from typing import NoReturn
 
 from col.errors import InputError
@@ -41,7 +42,7 @@ def add_command(
     parser = commands.add_parser(
         name,
         help=help,
-        description=description,
+        description=fill(description, 98),
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

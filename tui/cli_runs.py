@@ -25,9 +25,9 @@ def _add_rehearse(commands: Commands[Parser]) -> None:
         "rehearse",
         "tui.commands:rehearse_command",
         help="learn the safe region of a scenario on the twin (the main job)",
-        description="Watch the twin, then try interventions that are known safe, and learn where the specification\n"
-        "holds; then certify the cheapest configuration and the steps to it with fresh horizons. Writes a run folder\n"
-        "with report.html, summary.json and certificates/.",
+        description="Watch the twin, then try interventions that are known safe, and learn where the "
+        "specification holds; then certify the cheapest configuration and the steps to it with fresh "
+        "horizons. Writes a run folder with report.html, summary.json and certificates/.",
         examples="  rantwin rehearse                       the default scenario, seed 0\n"
         "  rantwin rehearse my.toml --seed 3      a scenario of your own\n"
         "  rantwin rehearse --resume              go on with the one that was stopped last (Ctrl-C stops cleanly):\n"
@@ -86,8 +86,9 @@ def _add_certify(commands: Commands[Parser]) -> None:
         "certify",
         "tui.commands:certify_command",
         help="certify the recommendation of a finished run again",
-        description="Recommend from the region of a finished run, certify each step with fresh horizons on the twin\n"
-        "and sign the certificates: after they expired, for another testbed, or with other limits of a step.",
+        description="Recommend from the region of a finished run, certify each step with fresh horizons on the "
+        "twin and sign the certificates: after they expired, for another testbed, or with other "
+        "limits of a step.",
         examples="  rantwin certify                                    the latest run\n"
         "  rantwin certify runs/<run> --testbed lab --stack 'srsRAN Project 25.10' --valid-days 7",
     )
@@ -136,8 +137,8 @@ def _add_calibrate(commands: Commands[Parser]) -> None:
         "calibrate",
         "tui.commands:calibrate_command",
         help="fit the twin's compute model to recordings of a real gNB",
-        description="Read recordings of a gNB under CPU quotas, fit the DU's compute model, and say how far off it is\n"
-        "on settings that were left out of the fit.",
+        description="Read recordings of a gNB under CPU quotas, fit the DU's compute model, and say how far off "
+        "it is on settings that were left out of the fit.",
         examples="  rantwin calibrate recordings/ --out my-gnb.json --leave-out 4",
     )
     parser.add_argument(
