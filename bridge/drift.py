@@ -6,7 +6,8 @@ and s its standard error, the gap of a metric is
 
     (|m - c| + s) / w
 
-so that 1 is the edge of what the twin predicted; the drift is the largest gap. The standard error counts effective
+so that 1 is the edge of what the twin predicted; the drift is the largest gap among the metrics of φ, which the
+certificate is about (the gaps of others are told, and limit nothing). The standard error counts effective
 windows, n (1 - r) / (1 + r) with r the lag-1 autocorrelation (at least 0): few windows, or windows that say the same
 over and over, widen the gap and never narrow it. A twin is not believed to be exact: w is at least 2 % of |c| (a
 saturated throughput has no spread at all on the twin), and never 0.
@@ -108,8 +109,9 @@ def estimate_drift(
 ) -> Drift:
     """Compare windows that were recorded with the controls of one side of a certificate with its predictions.
 
-    A metric with fewer than `least` measured values is not known; nor is the drift then, if the metric is `needed`
-    (those of φ) or no other is known. Predicted metrics that the testbed does not measure are left out.
+    `needed` are the metrics of φ (all that were predicted, where it is empty). A metric with fewer than `least`
+    measured values is not known, nor is the drift then if the metric is needed. Others that the testbed does not
+    measure are left out.
     """
     least = max(1, least)
     recent = windows.take(slice(-_RECENT * least, None))
@@ -118,8 +120,9 @@ def estimate_drift(
     found = [(name, _gap(name, recent.metrics[name], *twin[name], least)) for name in shared]
     gaps = sorted((gap for _, gap in found if gap is not None), key=lambda g: -g.value)
     unknown = tuple(sorted(needed - {gap.metric for gap in gaps}))
+    counted = [gap.value for gap in gaps if not needed or gap.metric in needed]
     return Drift(
-        overall=gaps[0].value if gaps and not unknown else None,
+        overall=max(counted) if counted and not unknown else None,
         gaps=tuple(gaps),
         pairs=Pairs(
             side=side,

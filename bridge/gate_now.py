@@ -108,7 +108,7 @@ def drift_reasons(drift: Drift, requirements: Requirements, description: Backend
         return [Reason(code=ReasonCode.DRIFT_UNKNOWN, text=f"drift is not known: {text}", facts=facts)]
     if drift.overall <= requirements.drift_limit:
         return []
-    gap = drift.gaps[0]
+    gap = next(g for g in drift.gaps if g.value == drift.overall)
     unit = next((m.unit for m in description.plant.metrics if m.name == gap.metric), "")
     text = (
         f"drift {drift.overall:.3g} is above {requirements.drift_limit:g}: {gap.metric} is {gap.mean:.4g} {unit}, "

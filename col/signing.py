@@ -25,6 +25,12 @@ _RAW_BYTES = 32
 _SIGNATURE_BYTES = 64
 _MOST_BYTES = 16 * 1024
 
+_FIELD = 2**255 - 19
+_EIGHTH = 0x05FC536D880238B13933C6D3ACDFD5F098EFF289F4C345B027B2C28F95E82626
+_SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _EIGHTH, _FIELD - _EIGHTH})
+"""The y coordinates of the eight points of small order on edwards25519 (RFC 8032): as public keys they let anybody
+sign. All zeros, the most likely slip in a file of trusted keys, is one of them, and OpenSSL accepts it."""
+
 
 def key_id(public: bytes) -> str:
     """Return the name of a raw public key (32 bytes): the first 16 hex digits of its SHA-256."""
@@ -40,6 +46,8 @@ class PublicKey:
     def __post_init__(self) -> None:
         if len(self.raw) != _RAW_BYTES:
             raise InputError(f"a public key has {_RAW_BYTES} bytes, found {len(self.raw)}", source="public key")
+        if _is_of_small_order(self.raw):
+            raise InputError("is no key that anybody made: everybody could sign for it", source="public key")
 
     @property
     def key_id(self) -> str:
@@ -126,8 +134,10 @@ def read_public_key(path: Path) -> PublicKey:
         raise InputError(wanted, source=str(path))
     try:
         key = PublicKey(bytes.fromhex(words[2]))
-    except (ValueError, InputError) as error:
+    except ValueError as error:
         raise InputError(f"{wanted}; the public key is 64 hex digits", source=str(path)) from error
+    except InputError as error:
+        raise InputError(str(error), source=str(path)) from error
     if key.key_id != words[1]:
         raise InputError(f"the public key's id is {key.key_id}, the file says otherwise", source=str(path))
     return key
@@ -138,13 +148,18 @@ def verify(signed: SignedCertificate, public: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    if len(public) != _RAW_BYTES or len(signed.signature) != _SIGNATURE_BYTES:
+    if len(public) != _RAW_BYTES or len(signed.signature) != _SIGNATURE_BYTES or _is_of_small_order(public):
         return False
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signed.signature, signed.payload)
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def _is_of_small_order(public: bytes) -> bool:
+    y = int.from_bytes(public, "little") & (2**255 - 1)
+    return y % _FIELD in _SMALL_ORDER
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
