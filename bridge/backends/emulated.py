@@ -67,6 +67,9 @@ class EmulatedBackend:
 
     def apply(self, values: Mapping[str, float], *, settle_s: float) -> Reading:
         """Set the named controls; the answer is what the testbed claims."""
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise RefusedError((f"{name} = {value}: must be a finite number",))
         request = {"values": {name: float(value) for name, value in values.items()}, "settle_s": float(settle_s)}
         answer = self._ask("apply", acts=True, **request)
         try:
@@ -210,6 +213,8 @@ def _raise(answer: Mapping[str, Any], *, acts: bool) -> Mapping[str, Any]:
     code, message = (error.get("code"), str(error.get("message"))) if isinstance(error, dict) else (None, "no reason")
     if code == "refused" or (acts and code == "bad_request"):
         raise RefusedError((message,))
+    if acts:
+        raise OutcomeUnknownError(f"the testbed says neither yes nor no: {message}")
     raise PlantError(f"the testbed cannot do that: {message}")
 
 
