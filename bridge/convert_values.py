@@ -51,7 +51,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def check_promotion_id(value: str) -> str:
     """Return a promotion's id, or raise InputError."""
     if not _ID.fullmatch(value):
-        raise InputError("must be 1 to 128 letters, digits and ._:-, a letter or digit first", key="promotion_id", value=value[:60])
+        text = "must be 1 to 128 letters, digits and ._:-, a letter or digit first"
+        raise InputError(text, key="promotion_id", value=value[:60])
     return value
 
 

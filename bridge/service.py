@@ -229,7 +229,9 @@ class Service(TestbedServiceServicer):
         except InputError as error:
             # The id's form was checked before, so the engine knows of no such promotion.
             if error.key == "promotion_id":
-                raise UnknownIdError(str(error)) from error
+                unknown = UnknownIdError(str(error))
+                unknown.key = error.key
+                raise unknown from error
             raise
 
     @contextmanager
