@@ -26,7 +26,7 @@ _SIGNATURE_BYTES = 64
 _MOST_BYTES = 16 * 1024
 
 _FIELD = 2**255 - 19
-_EIGHTH = 0x05FC536D880238B13933C6D3ACDFD5F098EFF289F4C345B027B2C28F95E82626
+_EIGHTH = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _EIGHTH, _FIELD - _EIGHTH})
 """The y coordinates of the eight points of small order on edwards25519 (RFC 8032): as public keys they let anybody
 sign. All zeros, the most likely slip in a file of trusted keys, is one of them, and OpenSSL accepts it."""
