@@ -16,7 +16,7 @@ from bridge.journal import Draft, Journal, JournalError
 from bridge.plan import PlanRequest
 from bridge.promotion import Actor, Event, State
 from bridge.reasons import Reason, ReasonCode
-from bridge.records import Record
+from bridge.records import Record, UnknownIdError
 from bridge.settings import EngineSettings
 from bridge.transitions import next_state
 from col.errors import InputError, RefusedError
@@ -86,12 +86,12 @@ class Desk:
         return self.reading
 
     def find(self, promotion_id: str) -> Record:
-        """Return a promotion's record; InputError for an id that is not known."""
+        """Return a promotion's record; UnknownIdError for an id that is not known."""
         record = self.active
         if record is None or record.promotion_id != promotion_id:
             record = self.gated.get(promotion_id) or self.journal.record(promotion_id)
         if record is None:
-            raise InputError("no such promotion", key="promotion_id", value=promotion_id[:64])
+            raise UnknownIdError("no such promotion", key="promotion_id", value=promotion_id[:64])
         return record
 
     def planned(self, record: Record, who: Identity, details: Mapping[str, object]) -> None:

@@ -61,12 +61,13 @@ class Planner:
         if request.dry_run or not has_room:
             return plan
         try:
-            self._keep(who, plan)
+            self._keep(who, plan, stored)
         except JournalFullError as error:
             return replace(plan, reasons=(*plan.reasons, _full(str(error))), expires_in_s=0.0)
         return plan
 
-    def _keep(self, who: Identity, plan: Plan) -> None:
+    def _keep(self, who: Identity, plan: Plan, begun: Record | None) -> None:
+        """Write the plan and what the gate said; `begun` is one whose gate never answered because the agent died."""
         desk = self._desk
         record = Record(
             plan=plan,
@@ -86,7 +87,10 @@ class Planner:
             "changes": {c.control: [c.before, c.after] for c in plan.changes},
             "digest": plan.digest,
         }
-        desk.planned(record, who, details)
+        if begun is None:
+            desk.planned(record, who, details)
+        else:
+            record = replace(record, version=begun.version)
         reasons = {"reasons": [[str(r.code), r.text] for r in plan.reasons], "drift": plan.drift}
         event = Event.GATE_PASSED if plan.is_allowed else Event.GATE_REFUSED
         desk.move(record, event, Actor.AGENT, who=who, details=reasons)
@@ -99,6 +103,8 @@ class Planner:
             raise InputError("is not the digest of this promotion's plan", key="digest", value=digest[:64])
         if record.state is State.REFUSED:
             raise RefusedForReasons(record.reasons)
+        if record.state is State.PLANNED:
+            raise RefusedError(("the gate has not answered for this plan: plan again",))
         if record.state is not State.GATED:
             return record  # asked twice: acts once
         self.expire(record)
@@ -125,7 +131,10 @@ class Planner:
         reason = Reason(
             code=ReasonCode.PLAN_EXPIRED, text=f"the plan is older than {desk.settings.plan_ttl_s:g} s: plan again"
         )
-        desk.move(record, Event.PLAN_EXPIRED, Actor.DEADLINE, reasons=(reason,), details={"age_s": age_s})
+        if record.state is State.PLANNED:
+            desk.move(record, Event.GATE_REFUSED, Actor.AGENT, reasons=(reason,), details={"age_s": age_s})
+        else:
+            desk.move(record, Event.PLAN_EXPIRED, Actor.DEADLINE, reasons=(reason,), details={"age_s": age_s})
         raise RefusedForReasons((reason,))
 
     def _refuse(self, record: Record, who: Identity, reasons: tuple[Reason, ...]) -> None:

@@ -16,11 +16,15 @@ from col.certificate import SignedCertificate
 from col.errors import InputError
 from col.specification import Verdict
 
-__all__ = ["IdTakenError", "Record"]
+__all__ = ["IdTakenError", "Record", "UnknownIdError"]
 
 
 class IdTakenError(InputError):
     """The promotion id belongs to another request: choose another one."""
+
+
+class UnknownIdError(InputError):
+    """No promotion has this id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ SETTINGS = EngineSettings(
 
 
 def open_gate(request: PlanRequest, observation: Observation, settings: EngineSettings) -> GateResult:
-    """A gate that minds only what the engine itself has to be held to: one trial at a time, and the agent's problems."""
+    """A gate that minds only what the engine itself is held to: one trial at a time, and the agent's problems."""
     reasons = list(observation.problems)
     if observation.active is not None:
         reasons.append(Reason(code=ReasonCode.TRIAL_IN_FLIGHT, text="another trial is in flight"))

@@ -1,7 +1,7 @@
 """A testbed that a script can make fail in every way; its time is a manual clock.
 
-`faults[method]` are taken one a call, `always[method]` stay until removed. A fault is one of `Fault` or an exception to be
-raised. The truth is in `values`, and tests read it there, never from the engine.
+`faults[method]` are taken one a call, `always[method]` stay until removed. A fault is one of `Fault` or an exception to
+be raised. The truth is in `values`, and tests read it there, never from the engine.
 """
 
 from __future__ import annotations

@@ -91,17 +91,24 @@ def record(promotion_id: str = "p1", state: State = State.WATCHING) -> Record:
     )
 
 
-def write(journal: Journal, count: int, promotion_id: str = "p1") -> None:
+def write(journal: Journal, count: int, promotion_id: str = "p1", *, is_critical: bool = False) -> None:
     for i in range(count):
-        journal.append(Draft(kind="note", who="olga", promotion_id=promotion_id, details={"i": i, "gap": 0.1}))
+        draft = Draft(kind="note", who="olga", promotion_id=promotion_id, details={"i": i, "gap": 0.1})
+        journal.append(draft, is_critical=is_critical)
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
 
 
 def windows(first: int, count: int, names: tuple[str, ...] = ("thp", "late")) -> Windows:
-    n = np.arange(first, first + count)
+    n = np.arange(first, first + count, dtype=np.int64)
     return Windows(
         sequence=n,
-        start_s=n * 15.0,
-        end_s=n * 15.0 + 15.0,
+        start_s=np.asarray(n * 15.0, dtype=np.float64),
+        end_s=np.asarray(n * 15.0 + 15.0, dtype=np.float64),
         run=np.zeros(count, dtype=np.int64),
         controls={"cpu": np.full(count, 2.0)},
         metrics={name: np.where(n % 3 == 0, np.nan, n * 0.1) for name in names},
@@ -194,7 +201,8 @@ def test_a_second_agent_on_one_journal_gets_one_clear_line(path: Path, journal: 
     with pytest.raises(UnreachableError, match="another agent holds this journal"):
         Journal(path, ManualClock())
     code = (
-        "import sys; from pathlib import Path; from bridge.clock import ManualClock; from bridge.journal import Journal\n"
+        "import sys; from pathlib import Path\n"
+        "from bridge.clock import ManualClock; from bridge.journal import Journal\n"
         "try: Journal(Path(sys.argv[1]), ManualClock())\nexcept Exception as error: print(type(error).__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
@@ -239,8 +247,7 @@ def test_a_full_journal_refuses_what_can_wait_and_still_takes_a_rollback(path: P
     assert journal.head()[0] == before + 20
     assert journal.verify().is_sound
     with pytest.raises(JournalFullError):
-        for _ in range(1_000):
-            journal.append(Draft(kind="roll back", details={"much": "x" * 1000}), is_critical=True)
+        write(journal, 1_000, is_critical=True)
     assert journal.verify().is_sound
     journal.close()
 
@@ -256,9 +263,8 @@ def test_on_a_full_disk_a_rollback_still_finds_room_and_the_reserve_comes_back(t
     try:
         write(journal, 5)
         filler = disk / "filler"
-        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-            while True:
-                file.write(b"x" * 4096)
+        with pytest.raises(OSError, match="No space"):
+            fill(filler)
         with pytest.raises(JournalFullError):
             write(journal, 2_000)
         journal.append(Draft(kind="roll back", details={"much": "x" * 5_000}), is_critical=True)
