@@ -88,8 +88,8 @@ class RemotePlant:
     def trial(self, x: Intervention, n: int, *, keep: bool = False) -> Trial:
         """Apply `x` under a lease, watch `n` windows, and go back unless `keep`.
 
-        The agent keeps only what has passed its φ: with `keep`, at least one horizon is watched, and a trial that is not
-        kept is a rolled-back one.
+        The agent keeps only what has passed its φ: with `keep`, at least one horizon is watched, and a trial that is
+        not kept is a rolled-back one.
         """
         if n < 1:
             raise InputError("must be at least 1", key="n", value=n)
