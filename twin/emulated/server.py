@@ -24,7 +24,7 @@ from twin.emulated.protocol import MOST_LINE_BYTES, Answer, BadRequestError, dec
 from twin.emulated.requests import error_answer
 from twin.live import FRAME_SLOTS
 
-__all__ = ["Pacer", "Server", "listen"]
+__all__ = ["Pacer", "Server", "check_free", "listen"]
 
 MOST_CLIENTS = 32
 _CHUNK = 65536
@@ -76,7 +76,7 @@ def listen(path: Path) -> socket.socket:
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _clear(path)
+        check_free(path)
         mask = os.umask(0o177)
         try:
             listener.bind(str(path))
@@ -94,7 +94,8 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def _clear(path: Path) -> None:
+def check_free(path: Path) -> None:
+    """Raise InputError unless a socket can be made at the path; one that nobody serves any more is removed."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

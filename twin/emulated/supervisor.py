@@ -18,7 +18,7 @@ from col.errors import InputError, RantwinError
 from twin.emulated.history import simulate_history
 from twin.emulated.misbehave import Misbehaviour
 from twin.emulated.plant import CrashRequestedError, EmulatedPlant, EmulatedSettings
-from twin.emulated.server import Server, listen
+from twin.emulated.server import Server, check_free, listen
 from twin.emulated.state import PlantState
 from twin.live import FRAME_SLOTS, LoadLaw
 
@@ -155,6 +155,7 @@ def _serve_once(
     stop: int,
     alive: int,
 ) -> None:
+    check_free(socket)  # rather before a long history than after it
     scenario = settings.scenario
     names = scenario.topology.control_names, [metric.name for metric in scenario.topology.metrics()]
     kept = PlantState(state, identity=settings.identity, controls=names[0], metrics=names[1])
