@@ -22,10 +22,11 @@ from tui.keys import ensure_signing_key
 from tui.progress import Progress, Status
 from tui.run_folder import RunFolder
 from twin.calibrated import calibrated
+from twin.emulated.plant import STACK
 from twin.scenario import Scenario
 from twin.twin import Twin
 
-__all__ = ["RECOMMENDATION", "CertificateOptions", "certify_run", "gnb_controls", "options_of", "stack_of"]
+__all__ = ["RECOMMENDATION", "CertificateOptions", "certify_run", "gnb_controls", "options_of"]
 
 RECOMMENDATION = "recommendation.json"
 _STREAM = 80
@@ -60,11 +61,6 @@ def options_of(stored: object, source: str) -> CertificateOptions:
     if not isinstance(stored, dict) or not stored.keys() <= known:
         raise InputError("not options of certificates", source=source, key="certificates")
     return CertificateOptions(**stored)
-
-
-def stack_of(scenario: Scenario) -> str:
-    """Return the stack of the embedded testbed: the twin of a scenario is no real one."""
-    return f"emulated:{scenario.name}"
 
 
 def gnb_controls(scenario: Scenario) -> dict[str, tuple[str, ...]]:
@@ -179,7 +175,7 @@ def _certify(
 def _issue(scenario: Scenario, options: CertificateOptions, now_s: float) -> Issue:
     return Issue(
         testbed_id=options.testbed,
-        stack=options.stack or stack_of(scenario),
+        stack=options.stack or STACK,
         radio_mode=calibrated(scenario.calibration).radio_mode,
         scenario=scenario.name,
         scenario_digest=scenario.digest,

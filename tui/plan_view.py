@@ -5,6 +5,7 @@ Lines of text without colour or width: a terminal, a log and a test see the same
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -156,8 +157,9 @@ def _configuration(plan: Plan) -> str:
 
 
 def _between(low: float, high: float) -> str:
+    """Return bounds of a robustness: what later windows may still take away from it is not known yet."""
     if high - low < 5e-4:
         return f"{low:+.3f}"
-    upper = "∞" if high == float("inf") else f"{high:+.3f}"
-    lower = "-∞" if low == float("-inf") else f"{low:+.3f}"
-    return f"between {lower} and {upper}"
+    if math.isinf(low):
+        return "not known yet" if math.isinf(high) else f"{high:+.3f} so far"
+    return f"{low:+.3f} or more" if math.isinf(high) else f"between {low:+.3f} and {high:+.3f}"

@@ -74,6 +74,7 @@ def _promote(
         lease_ttl_s=args.lease,
         trial_timeout_s=args.trial_timeout or max(600.0, 3 * watched_s + _SLACK_S),
         auto_confirm=args.auto_confirm,
+        dry_run=args.dry_run,
     )
     wait_s = args.wait if args.wait is not None else 2 * watched_s + 10.0
     plan = ready_plan(client, request, wait_s=wait_s, pause_s=window_s / 2, say=_say)
@@ -100,7 +101,7 @@ def _promote(
         done.append({"step": step.number, **promotion_json(left.promotion), "state": "left to the lease"})
         return EXIT_FAILED
     for line in ending(promotion):
-        _say(line)
+        print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
     done.append({"step": step.number, **promotion_json(promotion)})
     return EXIT_DONE if promotion.state is State.CONFIRMED else EXIT_FAILED
 

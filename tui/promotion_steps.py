@@ -86,6 +86,7 @@ def request_for(
     lease_ttl_s: float,
     trial_timeout_s: float,
     auto_confirm: bool,
+    dry_run: bool = False,
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex[:8],
 ) -> PlanRequest:
     """Return the request for a step, with an id of its own."""
@@ -100,6 +101,7 @@ def request_for(
         lease_ttl_s=lease_ttl_s,
         trial_timeout_s=trial_timeout_s,
         auto_confirm=auto_confirm,
+        dry_run=dry_run,
     )
 
 

@@ -169,10 +169,13 @@ class LiveView(View):
 
 
 def choose_view(stream: TextIO, *, quiet: bool) -> Callable[[], View]:
-    """Return how to show a promotion where that stream goes; a view is for one watch."""
+    """Return how to show one promotion where that stream goes; it is asked again after each question."""
     if quiet:
         return View
-    return LiveView if stream.isatty() else lambda: LineView(stream)
+    if stream.isatty():
+        return LiveView
+    lines = LineView(stream)  # the same one again: it knows what it has said
+    return lambda: lines
 
 
 def _panel(promotion: Promotion, unreachable: str) -> Any:
