@@ -3,13 +3,8 @@
 What a region recommends is its luckiest point: it was chosen because its estimate looked best. So it is tried again,
 on horizons drawn afresh, and only these count. One run is one horizon: its windows share a random effect.
 
-The guarantee. With m steps planned, each may err with probability delta / m, so that with confidence 1 - delta every
-bound on every certificate is true. A step is judged at up to three looks, planned before the first horizon: after n_j
-horizons with at most 0, 1 and 3 failures (`Look`). Look j has the share s_j of delta / m (0.6, 0.25, 0.15), and n_j is
-the least number for which the Clopper-Pearson lower bound at that level reaches alpha; the first look that is reached
-with few enough failures certifies, with that bound. The bounds of all looks hold together with probability
-1 - delta / m, whichever is stopped at. With alpha 0.9, delta 0.05 and four steps the looks are after 47, 77 and 118
-horizons. More than three failures: refused at once.
+With m steps planned, each may err with probability delta / m, so that with confidence 1 - delta every bound on every
+certificate is true; `col.looks` says how a step is judged at that level.
 """
 
 from __future__ import annotations
@@ -19,32 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from col.certificate import Certificate, Prediction
 from col.errors import InputError, PlantError
+from col.looks import LEAST_FOR_AN_INTERVAL, Look, lower_bound, plan_looks, prediction_interval
 from col.plant import Intervention, Plant, TrialOutcome
 from col.recommend import Step
 from col.specification import Specification, Verdict
 
-__all__ = ["Certification", "Certified", "Issue", "Look", "Progress", "certify", "lower_bound", "plan_looks"]
+__all__ = ["Certification", "Certified", "Issue", "Progress", "certify"]
 
-FloatArray = NDArray[np.float64]
 Fresh = Callable[[int], Plant]
-
-_LOOKS = ((0, 0.6), (1, 0.25), (3, 0.15))
-_COVERAGE = 0.9
-_BASE_HORIZONS = 19  # the least number whose extremes hold the next one with probability 0.9
-_MOST_HORIZONS = 100_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """After `horizons` with at most `failures` a step is certified, with confidence 1 - `level`."""
-
-    horizons: int
-    failures: int
-    level: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,27 +89,6 @@ class _Sample:
     @property
     def failures(self) -> int:
         return self.passed.count(False)
-
-
-def lower_bound(horizons: int, passes: int, level: float) -> float:
-    """Return the Clopper-Pearson lower bound of the probability to pass, with confidence 1 - `level`."""
-    from scipy.special import betaincinv
-
-    return float(betaincinv(passes, horizons - passes + 1, level)) if passes else 0.0
-
-
-def plan_looks(alpha: float, level: float) -> tuple[Look, ...]:
-    """Return the looks at one step for an error of at most `level`, before any horizon is run."""
-    looks = []
-    horizons = 1
-    for failures, share in _LOOKS:
-        horizons = max(horizons, failures + 1)
-        while lower_bound(horizons, horizons - failures, share * level) < alpha:
-            horizons += 1
-            if horizons > _MOST_HORIZONS:
-                raise InputError(f"needs more than {_MOST_HORIZONS} horizons a step", key="alpha", value=alpha)
-        looks.append(Look(horizons=horizons, failures=failures, level=share * level))
-    return tuple(looks)
 
 
 def certify(
@@ -217,14 +176,14 @@ class _Trials:
     def base(self, x: Mapping[str, float]) -> _Sample:
         """Return as many horizons of the base as a prediction needs."""
         sample = _Sample()
-        for passed, means in self._horizons(x, 0, _BASE_HORIZONS):
-            self._count(sample, passed, means, 0, _BASE_HORIZONS)
+        for passed, means in self._horizons(x, 0, LEAST_FOR_AN_INTERVAL):
+            self._count(sample, passed, means, 0, LEAST_FOR_AN_INTERVAL)
         return sample
 
     def step(self, number: int, x: Mapping[str, float]) -> tuple[_Sample, Look | None]:
         """Return the horizons of a step and the look that certifies it, None where it is refused."""
         sample = _Sample()
-        first = _BASE_HORIZONS + (number - 1) * self._looks[-1].horizons
+        first = LEAST_FOR_AN_INTERVAL + (number - 1) * self._looks[-1].horizons
         for look in self._looks:
             already = len(sample.passed)
             for passed, means in self._horizons(x, first + already, look.horizons - already):
@@ -274,24 +233,10 @@ def _predictions(base: _Sample, target: _Sample, metrics: Sequence[str]) -> dict
     """Return the predicted intervals of each metric that was measured in enough horizons."""
     found = {}
     for name in metrics:
-        ends = [_interval(np.array([m[name] for m in sample.means])) for sample in (base, target)]
+        ends = [prediction_interval(np.array([m[name] for m in sample.means])) for sample in (base, target)]
         if ends[0] is not None and ends[1] is not None:
             (base_low, base_high), (target_low, target_high) = ends[0], ends[1]
             found[name] = Prediction(
                 base_low=base_low, base_high=base_high, target_low=target_low, target_high=target_high
             )
     return found
-
-
-def _interval(means: FloatArray) -> tuple[float, float] | None:
-    """Return an interval that holds the mean of one more horizon with probability 0.9, whatever its law.
-
-    The ends are order statistics: the r-th of n from below and from above hold it with probability 1 - 2 r / (n + 1).
-    """
-    ordered = np.sort(means[np.isfinite(means)])
-    n = len(ordered)
-    rank = (n + 1) * (1.0 - _COVERAGE) / 2.0 - 1.0
-    if rank < -1e-9:
-        return None
-    at = np.arange(n)
-    return float(np.interp(max(rank, 0.0), at, ordered)), float(np.interp(n - 1 - max(rank, 0.0), at, ordered))
