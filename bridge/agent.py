@@ -104,7 +104,8 @@ class Agent:
             options=_OPTIONS,
             maximum_concurrent_rpcs=2 * MOST_CALLS,
         )
-        add_TestbedServiceServicer_to_server(Service(loop, self._authenticate), self._server)  # type: ignore[no-untyped-call]
+        self.service = Service(loop, self._authenticate)
+        add_TestbedServiceServicer_to_server(self.service, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect is not None:
             reflect((SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name), self._server)

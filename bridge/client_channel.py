@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bridge.auth import check_exposure, parse_address, read_token
 from bridge.status import described_error, error_of
@@ -60,6 +61,7 @@ class Link:
         self._metadata: tuple[tuple[str, str], ...] = ()
         self._channel = self._open(address, credentials)
         self._stub = TestbedServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._health = health_pb2_grpc.HealthStub(self._channel)
         self._closed = threading.Event()
         self._is_proven = False
 
@@ -169,14 +171,22 @@ class Link:
 
     def _connect(self) -> None:
         """Make sure that there is a connection, so that a failure to connect is never taken for a lost answer."""
-        if self._closed.is_set():
-            raise UnreachableError("the connection is closed")
-        try:
-            grpc.channel_ready_future(self._channel).result(timeout=self._connect_s)
-        except grpc.FutureTimeoutError as error:
-            raise UnreachableError(f"{self.address}: nobody answers there") from error
-        except ValueError as error:
-            raise UnreachableError("the connection is closed") from error
+        until_s = time.monotonic() + self._connect_s
+        while True:
+            left_s = max(until_s - time.monotonic(), 0.001)
+            try:
+                self._health.Check(health_pb2.HealthCheckRequest(), metadata=self._metadata, timeout=left_s)
+                return
+            except ValueError as error:
+                raise UnreachableError("the connection is closed") from error
+            except grpc.RpcError as error:
+                code = error.code() if isinstance(error, grpc.Call) else None
+                if code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    return  # somebody answers
+                if time.monotonic() + FIRST_PAUSE_S >= until_s:
+                    text = str(error_of(error, is_write=False))
+                    raise UnreachableError(f"{self.address}: {text}; nothing was sent") from error
+            self.pause(FIRST_PAUSE_S)
 
     def _open(self, address: str, credentials: Credentials) -> Any:
         where, c = parse_address(address), credentials
