@@ -24,6 +24,7 @@ from bridge.promotion import Actor, Cause, Event, Promotion, State
 from bridge.records import Record
 from bridge.settings import EngineSettings
 from bridge.testbed import JournalEntry, TestbedStatus
+from bridge.transitions import TransitionError
 from col.errors import RantwinError, RefusedError, UnreachableError
 from col.plant import Windows
 from col.specification import Verdict
@@ -77,9 +78,11 @@ class Engine:
             if desk.active is None:
                 self._idle()
             self._problem = ""
+        except TransitionError:
+            raise  # a fault of ours, not of the testbed
         except JournalError as error:
             self._problem = str(error)
-        except UnreachableError as error:
+        except RantwinError as error:
             desk.calls.problem = str(error)
 
     def _idle(self) -> None:

@@ -115,17 +115,20 @@ class Desk:
         known, here = self.journal.fact("testbed"), description.plant.plant_id
         if known is not None and known != here:
             raise InputError(f"belongs to testbed {known!r}, not to {here!r}", source=str(self.journal.path))
-        if self.confirmed or reading is None:
+        new = [c for c in description.plant.controls if c.name not in self.confirmed]
+        if not new or reading is None:
             return
-        confirmed = {c.name: reading.controls[c.name] for c in description.plant.controls}
+        values = {c.name: reading.controls[c.name] for c in new}
+        automation = self.automation if known is not None else reading.automation
         facts = {
-            "confirmed": confirmed,
-            "automation": reading.automation,
+            "confirmed": {**self.confirmed, **values},
+            "automation": automation,
             "resolution": {c.name: c.resolution for c in description.plant.controls},
             "testbed": here,
         }
-        details = {"values": confirmed, "automation": reading.automation, "testbed": here}
-        self.note(Draft(kind="first reading", who=AGENT.name, actor=Actor.AGENT, details=details), facts)
+        kind = "new controls" if known is not None else "first reading"
+        details = {"values": values, "automation": automation, "testbed": here}
+        self.note(Draft(kind=kind, who=AGENT.name, actor=Actor.AGENT, details=details), facts)
 
     def problems(self) -> tuple[Reason, ...]:
         """Return what the agent itself has against any plan."""

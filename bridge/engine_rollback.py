@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -26,10 +27,12 @@ class Ownership:
 
 
 def whose(record: Record, reading: Reading) -> Ownership:
-    """Tell for each control that we set whose value is in force."""
+    """Tell for each control that we set whose value is in force; PlantError if the reading does not say."""
     base, ours, others = [], [], {}
     for control, value in record.set_values.items():
-        there = reading.controls[control]
+        there = reading.controls.get(control, math.nan)
+        if math.isnan(there):
+            raise PlantError(f"the testbed's reading has no number for {control}")
         if record.near(control, there, value):
             ours.append(control)
         elif record.near(control, there, record.previous[control]):
@@ -150,23 +153,34 @@ def finish_kill(desk: Desk) -> bool:
     if reading is None:
         return False
     wrong = _wrong(desk, reading)
-    try:
-        if wrong and desk.settings.rollback_enabled:
-            desk.calls.apply({c: desk.confirmed[c] for c in wrong}, settle_s=desk.settings.settle_s)
-        if desk.automation and not reading.automation and desk.settings.rollback_enabled:
-            desk.calls.set_automation(True)
-    except PlantError as error:
-        desk.calls.problem = f"not everything is rolled back: {error}"
-        return False
-    after = desk.read()
-    if after is None or (desk.settings.rollback_enabled and not desk.automation and _wrong(desk, after)):
-        return False
+    if desk.settings.rollback_enabled:
+        try:
+            if not _is_confirmed(desk, reading, wrong):
+                return False
+        except PlantError as error:
+            desk.calls.problem = f"not everything is rolled back: {error}"
+            return False
     now_s = desk.now_s
     details = {"overwritten": wrong, "restored_s": now_s, "cause_s": desk.kill.get("cause_s")}
     facts: dict[str, object] = {"kill": None}
     if wrong:
         facts["last_change_s"] = now_s
     desk.note(Draft(kind="everything rolled back", who=AGENT.name, actor=Actor.TESTBED, details=details), facts)
+    return True
+
+
+def _is_confirmed(desk: Desk, reading: Reading, wrong: Mapping[str, object]) -> bool:
+    """Set what is wrong, then the automation; return whether both read back as confirmed."""
+    if wrong:
+        desk.calls.apply({c: desk.confirmed[c] for c in wrong}, settle_s=desk.settings.settle_s)
+        after = desk.read()
+        if after is None or _wrong(desk, after):
+            return False
+        reading = after
+    if desk.touched and reading.automation != desk.automation:
+        desk.calls.set_automation(desk.automation)
+        after = desk.read()
+        return after is not None and after.automation == desk.automation
     return True
 
 

@@ -119,6 +119,7 @@ class Watch:
             watch_begins_s=desk.now_s + settling_s,
             windows_needed=self.horizon(record) + desk.settings.watch.initial_delay_windows,
             timers=timers,
+            is_outcome_unknown=False,
         )
 
     def _watch(self, record: Record) -> None:

@@ -23,11 +23,11 @@ class Space:
         self._hard_pages = max(1, max_bytes // page)
         self._soft_pages = max(1, (max_bytes - reserve_bytes) // page)
         self._is_open = False
+        self._cap(self._soft_pages)
         self.close_reserve()
 
     def close_reserve(self) -> bool:
         """Make the reserve whole again if there is room for it; return whether it is whole."""
-        self._cap(self._soft_pages)
         if self._pages() >= self._soft_pages:
             return False
         try:
@@ -36,6 +36,7 @@ class Space:
             with contextlib.suppress(OSError):
                 self._reserve.unlink(missing_ok=True)
             return False
+        self._cap(self._soft_pages)
         self._is_open = False
         return True
 

@@ -47,6 +47,7 @@ class ScriptedBackend:
     wall_window_s: float = WINDOW_S
     behaviour: Callable[[Mapping[str, float]], dict[str, float]] = late_share
     plant_id: str = "scripted"
+    more_controls: tuple[str, ...] = ()
     faults: dict[str, deque[Fault | BaseException]] = field(default_factory=lambda: defaultdict(deque))
     always: dict[str, Fault] = field(default_factory=dict)
     missing: set[int] = field(default_factory=set)
@@ -101,8 +102,9 @@ class ScriptedBackend:
 
     def describe(self) -> BackendDescription:
         self._begin("describe")
+        names = ("cpu_a", "cpu_b", *self.more_controls)
         controls = tuple(
-            Control(name=f"cpu_{x}", unit="cores", lower=0.2, upper=4.0, resolution=0.05, reference=2.0) for x in "ab"
+            Control(name=n, unit="cores", lower=0.2, upper=4.0, resolution=0.05, reference=2.0) for n in names
         )
         bias = Control(name="bias", unit="dB", lower=-6.0, upper=6.0, resolution=0.5, reference=0.0)
         plant = PlantDescription(
@@ -164,7 +166,7 @@ class ScriptedBackend:
             start_s=np.array([r[1] for r in rows]),
             end_s=np.array([r[2] for r in rows]),
             run=np.zeros(len(rows), dtype=np.int64),
-            controls={c: np.array([r[3][c] for r in rows]) for c in self.values},
+            controls={c: np.array([r[3].get(c, np.nan) for r in rows]) for c in self.values},
             metrics={m: np.array([r[4][m] for r in rows]) for m in ("late_a", "late_b")},
         )
 

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.promotion import Cause, State
 from bridge.reasons import ReasonCode, RefusedForReasons
-from col.errors import UnreachableError
+from col.errors import InputError, PlantError, UnreachableError
 from col.specification import Verdict
 from tests.bridge.engine_world import OPERATOR, World
 from tests.bridge.scripted_backend import WINDOW_S, Fault
@@ -347,6 +347,72 @@ def test_a_kill_switch_that_nobody_answers_stands_until_somebody_does_also_over_
     world.testbed.change(cpu_a=3.0)
     world.wait(3)
     assert world.testbed.values["cpu_a"] == 3.0  # once
+
+
+def test_a_kill_switch_is_not_done_before_the_automation_runs_again(tmp_path: Path) -> None:
+    world = World(tmp_path, automation=True)
+    world.apply()
+    world.engine.cancel(OPERATOR, "p1", "")
+    world.testbed.automation = False
+    world.testbed.faults["set_automation"].append(Fault.NO_EFFECT)
+    with pytest.raises(UnreachableError):
+        world.engine.roll_back_everything(OPERATOR, "")
+    world.wait(1)
+    assert world.testbed.automation
+
+
+def test_a_reading_without_a_control_that_we_set_proves_nothing_even_before_the_first_description(
+    world: World,
+) -> None:
+    world.apply()
+    world.die()
+    world.testbed.always["describe"] = Fault.UNREACHABLE
+    hidden = world.testbed.values.pop("cpu_a")
+    world.start()
+    world.wait(2)
+    assert world.engine.promotion("p1").state is State.ROLLING_BACK
+    world.testbed.values["cpu_a"] = hidden
+    world.wait(2)
+    assert world.engine.promotion("p1").state is State.ROLLED_BACK  # the journal has all that the way back needs
+    assert world.testbed.values == BASE
+
+
+def test_what_arrived_after_all_is_not_taken_for_a_late_effect(world: World) -> None:
+    world.testbed.faults["apply"].append(Fault.LOST_AFTER)
+    assert world.apply().state is State.WATCHING
+    world.engine.cancel(OPERATOR, "p1", "")
+    world.testbed.change(cpu_a=1.5)  # by hand this time
+    world.wait(2)
+    assert world.testbed.values["cpu_a"] == 1.5
+
+
+def test_a_control_that_the_testbed_got_later_is_learned(world: World) -> None:
+    world.die()
+    world.testbed.more_controls = ("cpu_c",)
+    world.testbed.values["cpu_c"] = 1.0
+    world.start()
+    assert world.engine.status().confirmed == {**BASE, "cpu_c": 1.0}
+    world.apply(target={"cpu_c": 1.5})
+    world.engine.cancel(OPERATOR, "p1", "")
+    assert world.testbed.values["cpu_c"] == 1.0
+
+
+def test_a_testbed_that_answers_nonsense_does_not_stop_the_agent(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.die()
+    world.testbed.faults["describe"].append(PlantError("nonsense"))
+    world.start()
+    world.testbed.faults["describe"].append(PlantError("nonsense"))
+    world.engine.tick()
+    world.engine.tick()
+    assert world.engine.status().confirmed == BASE
+
+
+def test_the_journal_of_another_testbed_is_refused_at_the_start(world: World) -> None:
+    world.die()
+    world.testbed.plant_id = "another"
+    with pytest.raises(InputError, match="belongs to testbed 'scripted', not to 'another'"):
+        world.start()
 
 
 # --- the journal ------------------------------------------------------------------------------------------------------

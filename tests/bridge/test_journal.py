@@ -243,6 +243,7 @@ def test_a_full_journal_refuses_what_can_wait_and_still_takes_a_rollback(path: P
     assert not journal.has_room()
     before = journal.head()[0]
     for i in range(20):
+        assert not journal.has_room()  # asking does not take the reserve away again
         journal.append(Draft(kind="roll back", details={"i": i, "much": "x" * 1000}), is_critical=True)
     assert journal.head()[0] == before + 20
     assert journal.verify().is_sound
