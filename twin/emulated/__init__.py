@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twin.emulated.misbehave import Misbehaviour, read_misbehaviour
-from twin.emulated.plant import EmulatedSettings
+from twin.emulated.settings import EmulatedSettings
 from twin.emulated.supervisor import serve
 from twin.live import LoadLaw
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 from collections.abc import Callable, Iterable
 
-from twin.emulated.plant import EmulatedSettings
+from twin.emulated.settings import EmulatedSettings
 from twin.emulated.state import PlantState
 from twin.live import LoadLaw
 
@@ -29,8 +29,8 @@ def simulate_history(
         length = min(scenario.passive.run_windows, windows - first)
         run = settings.live_run(stored.runs, reference, law=LoadLaw.PASSIVE, automation=True, first_sequence=first)
         closed = run.advance(round(scenario.window.warmup_s * 1000) + length * scenario.window_slots)
-        rows = [state.row(window, run=stored.runs, offset_s=stored.at_s) for window in closed]
-        next_sequence, at_s = first + len(rows), stored.at_s + run.now_ms / 1000.0
-        state.append(rows, next_sequence=next_sequence, at_s=at_s, runs=stored.runs + 1)
+        rows = [state.row(window, run=stored.runs, offset_s=stored.resume_s) for window in closed]
+        next_sequence, resume_s = first + len(rows), stored.resume_s + run.now_ms / 1000.0
+        state.append(rows, next_sequence=next_sequence, resume_s=resume_s, runs=stored.runs + 1)
         say(f"history: {next_sequence} of {windows} passive windows")
         stored = state.load(reference)

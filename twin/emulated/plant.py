@@ -10,23 +10,18 @@ import math
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from col.errors import InputError
-from twin.calibrated import calibrated
 from twin.emulated.misbehave import HOLDABLE, Fault, Misbehaviour
-from twin.emulated.protocol import PROTOCOL, Answer, BadRequestError, RefusedRequestError
+from twin.emulated.protocol import Answer, BadRequestError, RefusedRequestError
 from twin.emulated.requests import check_keys, error_answer, number_of, values_of, whole_of
-from twin.emulated.scenario_gap import Gap, HostTrouble, other_constants
+from twin.emulated.settings import STACK, EmulatedSettings, describe
 from twin.emulated.state import PlantState, StoredWindow
-from twin.live import LiveRun, LiveWindow, LoadLaw
-from twin.scenario_model import Scenario
-from twin.streams import Streams
+from twin.live import LiveWindow
 
-__all__ = ["CrashRequestedError", "EmulatedPlant", "EmulatedSettings"]
+__all__ = ["STACK", "CrashRequestedError", "EmulatedPlant"]
 
-STACK = "srsran-25.10"
 MOST_WINDOWS = 1000
 MOST_ADVANCE_S = 3600.0
 _REMEMBERED = 256
@@ -34,51 +29,6 @@ _REMEMBERED = 256
 
 class CrashRequestedError(Exception):
     """The process is to die now, as if it had been killed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmulatedSettings:
-    """What an emulated testbed is.
-
-    `speed` is simulated seconds per second; 0 stands still and is moved by `advance` requests alone. `gap` scales how
-    it differs from the twin (0: not at all).
-    """
-
-    scenario: Scenario
-    seed: int = 0
-    speed: float = 1.0
-    gap: float = 1.0
-    law: LoadLaw = LoadLaw.OPERATING
-    plant_id: str = "embedded"
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise InputError("must be zero or above", key="seed", value=self.seed)
-        if not 0.0 <= self.speed <= 1e6:
-            raise InputError("must lie in 0 to 1e6", key="speed", value=self.speed)
-        Gap().scaled(self.gap)
-
-    @property
-    def identity(self) -> str:
-        """What a state folder belongs to; speed is not part of it."""
-        parts = {"plant_id": self.plant_id, "scenario": self.scenario.digest, "gap": self.gap, "seed": self.seed}
-        return json.dumps({**parts, "law": str(self.law)}, sort_keys=True)
-
-    def live_run(
-        self, run: int, base: Mapping[str, float], *, law: LoadLaw, automation: bool | None, first_sequence: int
-    ) -> LiveRun:
-        """Return a fresh process run of this testbed."""
-        gap = Gap().scaled(self.gap)
-        scenario, streams = other_constants(self.scenario, gap), Streams(self.seed, run)
-        return LiveRun(
-            scenario,
-            streams,
-            base,
-            law=law,
-            automation=automation,
-            first_sequence=first_sequence,
-            disturbance=HostTrouble(scenario.topology, gap, streams),
-        )
 
 
 class EmulatedPlant:
@@ -94,7 +44,7 @@ class EmulatedPlant:
         if misbehaviour is None:
             self._misbehaviour.change(stored.misbehaviour)
         self._number = stored.runs
-        self._offset_s = stored.at_s
+        self._offset_s = stored.resume_s
         self._run = settings.live_run(
             self._number,
             stored.values,
@@ -109,7 +59,12 @@ class EmulatedPlant:
         """What the server says of its pace, for `ping`."""
         self.hang_epoch = 0
         """Grows when somebody tells the hang to end: requests held since before are to be carried out."""
-        state.save(runs=self._number + 1, values=dict(stored.values), misbehaviour=self._misbehaviour.to_dict())
+        state.save(
+            runs=self._number + 1,
+            values=dict(stored.values),
+            misbehaviour=self._misbehaviour.to_dict(),
+            resume_s=self._resume_s(self._scenario.window.warmup_s),
+        )
 
     def _checked(self, misbehaviour: Misbehaviour) -> Misbehaviour:
         known = {metric.name for metric in self._description.metrics} | {"*"}
@@ -127,6 +82,10 @@ class EmulatedPlant:
     def at_s(self) -> float:
         """The testbed's own clock."""
         return self._offset_s + self._run.now_ms / 1000.0
+
+    def _resume_s(self, settle_s: float) -> float:
+        """Return a time that this clock will not pass before it is saved again: windows begin after `settle_s`."""
+        return self.at_s + settle_s + self._scenario.window.length_s
 
     def advance(self, slots: int) -> None:
         """Let simulated time pass (ms) and record the windows that close."""
@@ -176,7 +135,7 @@ class EmulatedPlant:
         """Give a closed window its number and put it, as misbehaviour has it, where it is seen."""
         before = self._misbehaviour.to_dict()
         take = self._misbehaviour.take
-        facts: dict[str, object] = {"values": self._run.controls, "at_s": self.at_s}
+        facts: dict[str, object] = {"values": self._run.controls, "resume_s": self._resume_s(0.0)}
         rows: list[StoredWindow] = []
         if take(Fault.FREEZE) is not None:
             self._frozen += 1
@@ -211,46 +170,7 @@ class EmulatedPlant:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def _do_describe(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        settings, scenario = self._settings, self._scenario
-        wall = scenario.window.length_s / settings.speed if settings.speed > 0 else 0.0
-        return {
-            "protocol": PROTOCOL,
-            "plant_id": settings.plant_id,
-            "stack": STACK,
-            "radio_mode": calibrated(scenario.calibration).radio_mode,
-            "emulated": True,
-            "window_s": scenario.window.length_s,
-            "wall_window_s": wall,
-            "controls": [
-                {
-                    "name": c.name, "unit": c.unit, "lower": c.lower, "upper": c.upper, "resolution": c.resolution,
-                    "reference": c.reference, "live": c.live, "description": c.description,
-                }
-                for c in self._description.controls
-            ],
-            "metrics": [
-                {"name": m.name, "unit": m.unit, "kind": str(m.kind), "description": m.description}
-                for m in self._description.metrics
-            ],
-            "gnbs": {f"gnb{g.cell}": [f"cpu_du_{g.cell}", f"cpu_cu_{g.cu}"] for g in scenario.topology.gnbs},
-            "gnb_metrics": {f"gnb{g.cell}": [f"thp_dl_{g.cell}", f"thp_ul_{g.cell}"] for g in scenario.topology.gnbs},
-            "estimated": [],
-            "notes": list(self._notes(wall)),
-        }  # fmt: skip
-
-    def _notes(self, wall_window_s: float) -> tuple[str, ...]:
-        speed, gap = self._settings.speed, self._settings.gap
-        return (
-            f"EMULATED: a simulation in a process of its own stands in for {STACK}; no radio, no gNB, no container",
-            f"differs from the twin on purpose (gap {gap:g}): compute cost, tails, noisy neighbours, coupling of gNBs"
-            if gap
-            else "gap 0: the same model as the twin",
-            f"runs at {speed:g} times real time, a window takes {wall_window_s:g} s; on a machine that is too slow for "
-            "that, simulated time falls behind: windows come later, none is lost, and time more than two windows (or "
-            "one second) behind is not caught up"
-            if speed
-            else "stands still: simulated time moves by `advance` requests alone",
-        )
+        return describe(self._settings)
 
     def _do_read(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return self._reading(self._run.controls)
@@ -300,7 +220,8 @@ class EmulatedPlant:
             asked = _half(asked, self._run.controls)
         if asked:
             snapped = {name: self._description.control(name).snap(value) for name, value in asked.items()}
-            self._state.save(values={**self._run.controls, **snapped}, at_s=self.at_s)
+            resume_s = self._resume_s(settle_s + self._scenario.window.warmup_s)
+            self._state.save(values={**self._run.controls, **snapped}, resume_s=resume_s)
             self._run.set_controls(snapped, settle_s=settle_s)
         if crash_after is not None:
             raise CrashRequestedError
@@ -346,7 +267,8 @@ class EmulatedPlant:
         return {"misbehave": changed.to_dict()}
 
     def _do_ping(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return {"pid": os.getpid(), "run": self._number, "at_s": self.at_s, **self.status}
+        here = {"pid": os.getpid(), "run": self._number, "at_s": self.at_s, "durable": self._state.is_durable}
+        return {**here, **self.status}
 
     def _do_advance(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if self._settings.speed > 0:

@@ -1,7 +1,8 @@
 """What the emulated testbed keeps across a crash: values in force, numbering, recent windows.
 
 One SQLite file in a folder of its own. Each change is on the disk before it is acknowledged, so a kill -9 at any time
-leaves a state that the next process starts from.
+leaves a state that the next process starts from. While the disk takes nothing (full), changes are kept in memory and
+written with the next one that it takes: a testbed does not refuse a limit because of its book-keeping.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ CREATE TABLE IF NOT EXISTS windows (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What is known when a process starts; `at_s` is the testbed's own clock, `runs` how many there have been."""
+    """What is known when a process starts; `runs` is how many there have been.
+
+    `resume_s` is where the testbed's own clock goes on: not before any time that the last process may have told.
+    """
 
     values: Mapping[str, float]
     next_sequence: int = 0
-    at_s: float = 0.0
+    resume_s: float = 0.0
     runs: int = 0
     automation: bool | None = None
     misbehaviour: Mapping[str, Any] = field(default_factory=dict)
@@ -76,6 +80,8 @@ class PlantState:
             PlantError: the file is damaged.
         """
         self._controls, self._metrics, self._keep = tuple(controls), tuple(metrics), keep
+        self._unsaved: list[StoredWindow] = []
+        self._unsaved_facts: dict[str, object] = {}
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -93,7 +99,7 @@ class PlantState:
         except sqlite3.Error as error:
             raise PlantError(f"{path}: state is damaged ({error}); remove the folder to begin anew") from error
         if known is None:
-            self._write({"identity": identity})
+            self.save(identity=identity)
         elif known != identity:
             raise InputError(
                 "is the state of another testbed (scenario, gap or seed differ); give another folder or remove it",
@@ -107,32 +113,42 @@ class PlantState:
         return Stored(
             values={**reference, **values} if values is not None else dict(reference),
             next_sequence=self._fact("next_sequence") or 0,
-            at_s=self._fact("at_s") or 0.0,
+            resume_s=self._fact("resume_s") or 0.0,
             runs=self._fact("runs") or 0,
             automation=self._fact("automation"),
             misbehaviour=self._fact("misbehaviour") or {},
         )
 
     def save(self, **facts: object) -> None:
-        """Write facts (fields of `Stored`) durably."""
-        self._write(facts)
+        """Write facts (fields of `Stored`)."""
+        self.append((), **facts)
 
     def append(self, windows: Sequence[StoredWindow], **facts: object) -> None:
-        """Write windows together with facts, durably; the oldest go when there are too many."""
+        """Write windows together with facts; the oldest windows go when there are too many."""
+        self._unsaved = [*self._unsaved, *windows][-self._keep :]
+        self._unsaved_facts |= facts
         rows = [
             (w.sequence, w.start_s, w.end_s, w.run, np.array(w.controls).tobytes(), np.array(w.metrics).tobytes())
-            for w in windows
+            for w in self._unsaved
         ]
-        self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._db.executemany("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?)", rows)
-            self._put(facts)
-            if rows:
-                self._db.execute("DELETE FROM windows WHERE sequence <= ?", (rows[-1][0] - self._keep,))
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?)", rows)
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO facts VALUES (?, ?)",
+                    [(name, json.dumps(value)) for name, value in self._unsaved_facts.items()],
+                )
+                if rows:
+                    self._db.execute("DELETE FROM windows WHERE sequence <= ?", (rows[-1][0] - self._keep,))
+        except sqlite3.OperationalError:  # full, or failing: what is in force stays in force
+            return
+        self._unsaved, self._unsaved_facts = [], {}
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether everything is on the disk."""
+        return not self._unsaved and not self._unsaved_facts
 
     def windows(self, since: int, limit: int) -> list[StoredWindow]:
         """Return windows with a number of at least `since`, in order, at most `limit`."""
@@ -141,7 +157,7 @@ class PlantState:
             " ORDER BY sequence LIMIT ?",
             (since, limit),
         )
-        return [
+        saved = [
             StoredWindow(
                 sequence=sequence,
                 start_s=start_s,
@@ -152,6 +168,8 @@ class PlantState:
             )
             for sequence, start_s, end_s, run, controls, metrics in rows
         ]
+        unsaved = [window for window in self._unsaved if window.sequence >= since]
+        return sorted([*saved, *unsaved], key=lambda window: window.sequence)[:limit] if unsaved else saved
 
     def row(self, window: LiveWindow, *, run: int, offset_s: float) -> StoredWindow:
         """Return a live window as it is stored; its run began at `offset_s` on the testbed's clock."""
@@ -170,21 +188,10 @@ class PlantState:
         os.close(self._lock)
 
     def _fact(self, name: str) -> Any:
+        if name in self._unsaved_facts:
+            return self._unsaved_facts[name]
         row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row[0])
-
-    def _write(self, facts: Mapping[str, object]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            self._put(facts)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-
-    def _put(self, facts: Mapping[str, object]) -> None:
-        rows = [(name, json.dumps(value)) for name, value in facts.items()]
-        self._db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
 
 
 def _hold(lock: int, folder: Path, wait_s: float) -> None:

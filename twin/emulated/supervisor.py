@@ -17,15 +17,16 @@ from pathlib import Path
 from col.errors import InputError, RantwinError
 from twin.emulated.history import simulate_history
 from twin.emulated.misbehave import Misbehaviour
-from twin.emulated.plant import CrashRequestedError, EmulatedPlant, EmulatedSettings
+from twin.emulated.plant import CrashRequestedError, EmulatedPlant
 from twin.emulated.server import Server, check_free, listen
+from twin.emulated.settings import EmulatedSettings
 from twin.emulated.state import PlantState
 from twin.live import FRAME_SLOTS, LoadLaw
 
 __all__ = ["serve"]
 
 Say = Callable[[str], None]
-_LIVED_S, _SHORTEST_S, _LONGEST_S = 5.0, 0.02, 2.0
+_LIVED_S, _SHORTEST_S, _LONGEST_S = 5.0, 0.02, 0.5
 _STOPS_WITHIN_S = 10.0
 
 
