@@ -66,7 +66,8 @@ class Agent:
         self._loop: AgentLoop | None = None
         self._server: Any = None
         self._health: Any = None
-        self._metrics: Any = None
+        self._bound: int | None = None
+        self.metrics: Any = None
 
     @property
     def loop(self) -> AgentLoop:
@@ -95,8 +96,8 @@ class Agent:
         if config.metrics_listen:
             from bridge.telemetry.prometheus import Metrics
 
-            self._metrics = Metrics(parse_address(config.metrics_listen, key="metrics_listen"))
-            loop.observers.append(self._metrics.observe)
+            self.metrics = Metrics(parse_address(config.metrics_listen, key="metrics_listen"))
+            loop.observers.append(self.metrics.observe)
         self._loop = loop
         loop.start()
         self._server = grpc.server(
@@ -125,11 +126,12 @@ class Agent:
             self._server.stop(GRACE_S).wait(GRACE_S + 2.0)
         if self._loop is not None:
             self._loop.stop()
-        if self._metrics is not None:
-            self._metrics.close()
-        if self._server is not None and self._address.path is not None:
+        if self.metrics is not None:
+            self.metrics.close()
+        if self._bound is not None and self._address.path is not None:
             with contextlib.suppress(OSError):
-                self._address.path.unlink()
+                if self._address.path.lstat().st_ino == self._bound:  # not another agent's by now
+                    self._address.path.unlink()
 
     def _engine(self) -> EngineLike:
         from bridge.engine import Engine
@@ -169,7 +171,7 @@ class Agent:
     def _listen(self) -> str:
         address, tls = self._address, self._config.tls
         if address.path is not None:
-            _listen_privately(self._server, address.path)
+            self._bound = _listen_privately(self._server, address.path)
             return address.target
         try:
             if tls is not None:
@@ -197,8 +199,8 @@ def _reflection() -> Callable[..., None]:
     return reflection.enable_server_reflection  # type: ignore[no-any-return]
 
 
-def _listen_privately(server: Any, path: Path) -> None:
-    """Bind a Unix socket that is never open to others, not even between its creation and a chmod."""
+def _listen_privately(server: Any, path: Path) -> int:
+    """Bind a Unix socket that is never open to others, not even between its creation and a chmod; return its inode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists() or path.is_symlink():
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -217,6 +219,7 @@ def _listen_privately(server: Any, path: Path) -> None:
     if mode & 0o077:
         raise InputError(f"the socket came out with mode {mode:04o}", key="listen", value=str(path))
     path.chmod(0o600)
+    return path.stat().st_ino
 
 
 def _answers(path: Path) -> bool:

@@ -23,8 +23,8 @@ from bridge.service import MOST_STREAMS
 from bridge.status import REASON_CODES_TO_STATUS, BusyError, UnknownIdError, error_of, status_of
 from col.errors import InputError, OutcomeUnknownError, PlantError, RantwinError, RefusedError, UnreachableError
 from protos.rantwin.testbed.v1 import testbed_service_pb2 as pb
-from protos.rantwin.testbed.v1.testbed_service_pb2_grpc import TestbedServiceStub
-from tests.bridge.wire_world import WireWorld, short_folder, wire_world
+from protos.rantwin.testbed.v1 import testbed_service_pb2_grpc as services
+from tests.bridge.wire_world import WireWorld, short_folder, wait_for_windows, wire_world
 
 Code = grpc.StatusCode
 
@@ -165,13 +165,14 @@ def test_details_that_make_no_sense_are_an_error_and_no_crash() -> None:
 @pytest.fixture(scope="module")
 def world() -> Iterator[WireWorld]:
     with short_folder() as folder, wire_world(folder) as made:
+        wait_for_windows(made.client)
         yield made
 
 
 @pytest.fixture
 def stub(world: WireWorld) -> Iterator[Any]:
     with grpc.insecure_channel(world.address) as channel:
-        yield TestbedServiceStub(channel)
+        yield services.TestbedServiceStub(channel)
 
 
 def code_of(call: Any, request: Any, **options: Any) -> grpc.StatusCode:
@@ -264,7 +265,7 @@ def test_windows_and_journal_come_in_pages_that_join_without_a_gap(world: WireWo
     everything = world.client.windows(0, 100_000)
     while len(everything) < 6:
         everything = world.client.windows(0, 100_000)
-    response = TestbedServiceStub(grpc.insecure_channel(world.address)).ListWindows(
+    response = services.TestbedServiceStub(grpc.insecure_channel(world.address)).ListWindows(
         pb.ListWindowsRequest(since_sequence=0, page_size=2), timeout=10
     )
     assert len(response.windows.sequences) == 2

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -66,6 +67,12 @@ class WireWorld:
             promotion_id=promotion_id, target={"cpu_a": 1.5}, mode=Mode.EXPLORATION, windows=3, lease_ttl_s=5.0
         )
         return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def wait_for_windows(client: TestbedClient, n: int = 4) -> None:
+    """Wait until the gate has windows to look at."""
+    while not len(client.windows(0, 100)) >= n:
+        time.sleep(0.01)
 
 
 @contextmanager
