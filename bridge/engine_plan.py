@@ -177,7 +177,9 @@ class Planner:
         try:
             if before.automation:
                 desk.calls.set_automation(False)
-            answer = desk.calls.apply(record.set_values, settle_s=desk.settings.settle_s)
+            answer = None
+            if record.set_values:  # a trial of what is in force already sets nothing, and no backend is asked to
+                answer = desk.calls.apply(record.set_values, settle_s=desk.settings.settle_s)
         except RefusedError as error:
             self._refused_by_testbed(record, error)
             return
@@ -195,7 +197,8 @@ class Planner:
             text = f"acknowledged, but without effect on {wrong}"
             begin(desk, Actor.AGENT, Cause.APPLY_FAILED, text)
             return
-        self._watch.started(record, Event.APPLIED, reading, first_sequence=answer.next_sequence)
+        first = reading.next_sequence if answer is None else answer.next_sequence
+        self._watch.started(record, Event.APPLIED, reading, first_sequence=first)
 
     def _lost(self, record: Record, why: str) -> None:
         self._desk.move(
