@@ -95,6 +95,6 @@ def spacing_reason(last_change_s_ago: float | None, min_spacing_s: float) -> lis
     """Return that the last change is too short ago, if it is; also where that is not a sensible number."""
     if last_change_s_ago is None or last_change_s_ago >= min_spacing_s:
         return []
-    text = f"the testbed was changed {last_change_s_ago:.0f} s ago, {min_spacing_s:g} s must lie between two changes"
+    text = f"the testbed was changed {last_change_s_ago:.4g} s ago, {min_spacing_s:g} s must lie between two changes"
     facts = {"ago_s": repr(last_change_s_ago), "spacing_s": repr(min_spacing_s)}
     return [Reason(code=ReasonCode.TOO_SOON, text=text, facts=facts)]

@@ -117,8 +117,9 @@ def estimate_drift(
     recent = windows.take(slice(-_RECENT * least, None))
     twin = {name: _ends(prediction, side) for name, prediction in predictions.items()}
     shared = sorted(twin.keys() & recent.metrics.keys())
-    found = [(name, _gap(name, recent.metrics[name], *twin[name], least)) for name in shared]
-    gaps = sorted((gap for _, gap in found if gap is not None), key=lambda g: -g.value)
+    with np.errstate(over="ignore", invalid="ignore"):  # hostile numbers overflow to a gap without end
+        found = [_gap(name, recent.metrics[name], *twin[name], least) for name in shared]
+    gaps = sorted((gap for gap in found if gap is not None), key=lambda g: -g.value)
     unknown = tuple(sorted(needed - {gap.metric for gap in gaps}))
     counted = [gap.value for gap in gaps if not needed or gap.metric in needed]
     return Drift(

@@ -63,11 +63,11 @@ def certificate_reasons(
 def _validity(certificate: Certificate, now_s: float) -> list[Reason]:
     reasons = []
     if not now_s < certificate.expires_at_s:
-        text = f"expired {now_s - certificate.expires_at_s:.0f} s ago"
+        text = f"expired {now_s - certificate.expires_at_s:.6g} s ago"
         facts = {"expires_at_s": repr(certificate.expires_at_s), "now_s": repr(now_s)}
         reasons.append(Reason(code=ReasonCode.CERTIFICATE_EXPIRED, text=f"the certificate {text}", facts=facts))
     if not certificate.issued_at_s <= now_s + CLOCK_SKEW_S:
-        text = f"the certificate is dated {certificate.issued_at_s - now_s:.0f} s ahead of this agent's clock"
+        text = f"the certificate is dated {certificate.issued_at_s - now_s:.6g} s ahead of this agent's clock"
         facts = {"issued_at_s": repr(certificate.issued_at_s), "now_s": repr(now_s)}
         reasons.append(Reason(code=ReasonCode.CERTIFICATE_NOT_YET_VALID, text=text, facts=facts))
     return reasons

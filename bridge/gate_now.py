@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -123,7 +124,12 @@ def conflict_reasons(reading: Reading, confirmed: Mapping[str, float], controls:
     reasons = []
     for control in controls:
         there, ours = reading.controls.get(control.name), confirmed.get(control.name)
-        if there is None or ours is None or abs(there - ours) <= control.resolution / 2 + 1e-9:
+        if (
+            there is None
+            or ours is None
+            or not math.isfinite(there)
+            or abs(there - ours) <= control.resolution / 2 + 1e-9
+        ):
             continue
         text = f"somebody else set {control.name} to {there:g} {control.unit}, confirmed is {ours:g} {control.unit}"
         facts = {"control": control.name, "value": repr(there), "confirmed": repr(ours)}

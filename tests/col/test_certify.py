@@ -72,8 +72,8 @@ class Coin:
             y[-1] = np.nan
         windows = Windows(
             sequence=np.arange(n),
-            start_s=15.0 * np.arange(n),
-            end_s=15.0 * np.arange(1, n + 1),
+            start_s=np.asarray(15.0 * np.arange(n)),
+            end_s=np.asarray(15.0 * np.arange(1, n + 1)),
             run=np.arange(n) if self.runs_apart else np.full(n, self.run),
             controls={"p": np.full(n, x["p"])},
             metrics={"y": y, "z": z},
@@ -164,25 +164,16 @@ def test_an_unsafe_configuration_of_a_plant_whose_truth_is_known_is_refused(kind
     reference = plant.describe().reference.values
     target = dict(zip(names, unsafe.tolist(), strict=True))
 
-    def fresh(seed: int, run: int) -> Plant:
-        again = replace(plant, seed=seed)
-        again._run = run
-        return again
+    def certificates(seed: int) -> int:
+        def fresh(run: int) -> Plant:
+            again = replace(plant, seed=seed)
+            again._run = run
+            return again
 
-    steps = [Step(base=dict(reference), target=target, bound=0.95)]
-    wrong = sum(
-        len(
-            certify(
-                steps,
-                lambda run, seed=seed: fresh(seed, run),
-                plant.problem().specification,
-                ISSUE,
-                alpha=0.9,
-                delta=0.05,
-            ).certificates
-        )
-        for seed in range(15)
-    )
+        steps = [Step(base=dict(reference), target=target, bound=0.95)]
+        return len(certify(steps, fresh, plant.problem().specification, ISSUE, alpha=0.9, delta=0.05).certificates)
+
+    wrong = sum(certificates(seed) for seed in range(15))
     assert wrong <= 2  # expected: hardly any of 15, each at most 5 %
 
 
@@ -267,10 +258,11 @@ def test_a_horizon_that_is_none_stops_everything(coin: dict) -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    for changes in ({"alpha": 1.0}, {"delta": 0.0}, {"workers": 0}, {"steps": []}, {"also": ["nothing"]}):
+    wrong: tuple[dict, ...] = ({"alpha": 1.0}, {"delta": 0.0}, {"workers": 0}, {"steps": []}, {"also": ["nothing"]})
+    for changes in wrong:
         arguments = {"steps": [step(1.0)], "alpha": 0.9, "delta": 0.05, "workers": 1, "also": [], **changes}
         with pytest.raises(InputError):
-            certify(arguments.pop("steps"), lambda run: Coin(0, run), SPECIFICATION, ISSUE, **arguments)  # type: ignore[arg-type]
+            certify(arguments.pop("steps"), lambda run: Coin(0, run), SPECIFICATION, ISSUE, **arguments)
 
 
 @pytest.mark.parametrize("n", [19, 47, 118])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,7 +102,7 @@ def test_every_step_keeps_within_the_region_and_the_blast_radius(
 
     found = recommend(region, controls, base, rates=dict.fromkeys(names, 1.0), limits=limits)
 
-    before = base
+    before: Mapping[str, float] = base
     for step in found.steps:
         assert step.base == before
         moved = step.changed
