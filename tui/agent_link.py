@@ -74,6 +74,6 @@ def connect(args: argparse.Namespace, *, to: str | None = None) -> TestbedClient
     from bridge.client import TestbedClient
 
     config = operator_config_dir()
-    address = address_of(to if to is not None else args.to, config)
+    address = address_of(args.to if to is None else to, config)
     credentials = credentials_for(address, config, token_file=args.token_file, tls=args.tls)
     return TestbedClient(address, credentials, timeout_s=args.timeout)

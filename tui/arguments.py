@@ -108,12 +108,12 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def add_address(parser: argparse.ArgumentParser) -> None:
+def add_address(parser: argparse.ArgumentParser, name: str = "--to", what: str = "") -> None:
     """Add the options that say where the agent is and how to prove who asks."""
     parser.add_argument(
-        "--to",
+        name,
         metavar="ADDRESS",
-        help="the agent: unix:PATH or HOST:PORT (default: the one that 'rantwin serve' starts on this machine)",
+        help=what or "the agent: unix:PATH or HOST:PORT (default: the one that 'rantwin serve' starts on this machine)",
     )
     parser.add_argument(
         "--token-file",

@@ -22,7 +22,7 @@ from tui.keys import ensure_signing_key
 from tui.progress import Progress, Status
 from tui.run_folder import RunFolder
 from twin.calibrated import calibrated
-from twin.emulated.plant import STACK
+from twin.emulated.settings import STACK
 from twin.scenario import Scenario
 from twin.twin import Twin
 

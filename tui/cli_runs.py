@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tui.arguments import Commands, Parser, add_command, add_output, add_runs_dir, amount, whole
+from tui.arguments import Commands, Parser, add_address, add_command, add_output, add_runs_dir, amount, whole
 
 __all__ = ["add_run_commands"]
 
@@ -74,6 +74,12 @@ def _add_rehearse(commands: Commands[Parser]) -> None:
         help="go on with a stopped run: a folder, a name under --runs-dir, or nothing for the latest unfinished one",
     )
     _add_certificates(parser)
+    add_address(
+        parser,
+        "--on",
+        "learn on a testbed instead of the twin: its agent, unix:PATH or HOST:PORT; every trial goes through the "
+        "agent's exploration mode, which its operator has to allow",
+    )
     parser.add_argument("--no-certificates", action="store_true", help="neither recommend nor certify anything")
     add_runs_dir(parser)
     _add_workers(parser)

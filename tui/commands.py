@@ -19,6 +19,7 @@ __all__ = ["calibrate_command", "certify_command", "rehearse_command", "report_c
 
 def rehearse_command(args: argparse.Namespace) -> int:
     """Rehearse a scenario, or go on with a stopped rehearsal."""
+    from tui.agent_link import connect
     from tui.rehearse import RehearsalRequest, rehearse
 
     request = RehearsalRequest(
@@ -34,6 +35,8 @@ def rehearse_command(args: argparse.Namespace) -> int:
         resume=args.resume,
         verify=args.verify,
         certificates={**_certificate_options(args), "enabled": False if args.no_certificates else None},
+        on=args.on,
+        connect=lambda address: connect(args, to=address),
     )
     folder: list[Path] = []
     # A supervisor's stop is a Ctrl-C: the run can be resumed after both.

@@ -43,6 +43,7 @@ def summary_of(
     return {
         "scenario": manifest["scenario"],
         "scenario_digest": manifest["scenario_digest"],
+        "on": manifest.get("on"),
         "seed": manifest["seed"],
         "verdict": "infeasible" if infeasible else "certified" if outcome.certified else "empty",
         "reason": outcome.reason,

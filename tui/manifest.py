@@ -15,15 +15,20 @@ from col.problem import Problem, Settings
 from tui.report_data import Group
 from twin.scenario import Scenario
 
-__all__ = ["groups_of", "manifest_of", "settings_of", "versions", "with_requested"]
+__all__ = ["groups_of", "manifest_of", "place_of", "settings_of", "versions", "with_requested"]
 
 _LIBRARIES = ("rantwin", "numpy", "scipy", "scikit-learn", "numba", "simpy", "networkx", "pyarrow")
 
 
 def manifest_of(
-    scenario: Scenario, problem: Problem, settings: Settings, seed: int, certificates: Mapping[str, Any]
+    scenario: Scenario,
+    problem: Problem,
+    settings: Settings,
+    seed: int,
+    certificates: Mapping[str, Any],
+    on: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the manifest of a new run."""
+    """Return the manifest of a new run; `on` is the testbed on which it learns, None for the twin."""
     description = scenario.description()
     predicates = problem.specification.predicates
     limits = {min(p.metrics): p.threshold for p in predicates if len(p.metrics) == 1 and p.threshold is not None}
@@ -35,6 +40,7 @@ def manifest_of(
         "seed": seed,
         "settings": asdict(settings),
         "certificates": dict(certificates),
+        "on": None if on is None else dict(on),
         "specification": problem.specification.text,
         "specification_metrics": sorted(problem.specification.metrics),
         "alpha": problem.alpha,
@@ -47,12 +53,17 @@ def manifest_of(
         "operating": dict(problem.operating),
         "graph": problem.graph.to_dict(),
         "groups": [group.to_dict() for group in groups_of(scenario)],
-        "notes": list(description.notes),
+        "notes": list(description.notes) if on is None else [f"learned on {place_of(on)}", *on["notes"]],
         "calibration_id": scenario.calibration,
         "versions": versions(),
         "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.platform()},
-        "command": _command(scenario, settings, seed),
+        "command": _command(scenario, settings, seed, on),
     }
+
+
+def place_of(on: Mapping[str, Any]) -> str:
+    """Return the testbed of a run in words, EMULATED where it is."""
+    return f"{'EMULATED ' if on['emulated'] else ''}testbed {on['plant_id']} ({on['stack']})"
 
 
 def groups_of(scenario: Scenario) -> list[Group]:
@@ -98,11 +109,11 @@ def with_requested(settings: Settings, asked: Mapping[str, Any]) -> Settings:
         raise InputError(text, key=key, value=error.value) from error
 
 
-def _command(scenario: Scenario, settings: Settings, seed: int) -> str:
+def _command(scenario: Scenario, settings: Settings, seed: int, on: Mapping[str, Any] | None) -> str:
     given = scenario.source if scenario.source and scenario.source != f"{scenario.name}.toml" else scenario.name
     words = ["rantwin", "rehearse", given, "--seed", str(seed)]
     default = Settings(passive_windows=scenario.passive.windows)
     for name in ("passive_windows", "max_trials", "effect", "prior", "confidence"):
         if getattr(settings, name) != getattr(default, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(settings, name))]
-    return shlex.join(words)
+    return shlex.join([*words, *(["--on", str(on["address"])] if on is not None else [])])

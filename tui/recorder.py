@@ -185,11 +185,17 @@ def limiting_conjunct(specification: Specification, windows: Windows) -> tuple[f
 
 
 def conjunct_robustness(conjunct: Specification, windows: Windows) -> float:
-    """Return a conjunct's robustness over a trial's windows, NaN where it is inconclusive."""
+    """Return a conjunct's robustness over a trial's windows, NaN where it is inconclusive.
+
+    Of a trial that was ended because it failed it is the greatest that the windows not watched could have left.
+    """
     columns: Mapping[str, Any] = {name: windows.metrics[name] for name in conjunct.metrics if name in windows.metrics}
     if len(columns) < len(conjunct.metrics) or not len(windows):
         return math.nan
-    return float(np.asarray(conjunct.robustness(columns)))
+    value = float(np.asarray(conjunct.robustness(columns)))
+    if math.isnan(value) and (most := float(np.asarray(conjunct.robustness_bounds(columns)[1]))) < 0:
+        return most
+    return value
 
 
 def short_text(conjunct: Specification) -> str:

@@ -3,73 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from col.errors import InputError
 from col.learner import learn
-from col.problem import Problem, Settings
+from col.problem import Problem
 from tui.calibration_view import calibration_view, packaged_calibration
-from tui.certification import CertificateOptions, certify_run, options_of
+from tui.certification import certify_run
 from tui.console import EXIT_DONE, EXIT_FAILED
-from tui.continued import ContinuedPlant
 from tui.findings import details_of, summary_of
 from tui.knee import knee_panels
-from tui.manifest import groups_of, manifest_of, settings_of, with_requested
+from tui.manifest import groups_of
 from tui.progress import Progress, Status
 from tui.recorder import Recorder, recorded_of
 from tui.region_facts import cheapest_safe, region_slices
 from tui.report import render_report
 from tui.report_data import load_report_data, save_slices
-from tui.run_folder import RunFolder, StoredRun, find_run
+from tui.run_folder import RunFolder
 from tui.sensitivity import sensitivity_of_border
+from tui.session import RehearsalRequest, Session, open_session
 from tui.verification import Truth, verify
 from twin.ran import RunPlan, simulate
-from twin.scenario import Scenario, load_scenario
-from twin.truth_finder import supports
-from twin.twin import Twin
+from twin.scenario import Scenario
 
-__all__ = ["DEFAULT_SCENARIO", "RehearsalRequest", "rehearse"]
-
-DEFAULT_SCENARIO = "cpu-allocation"
-_PASSIVE_CHUNK = 120
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RehearsalRequest:
-    """What the user asked for; None where nothing was said.
-
-    `resume` names a run folder, "" means the latest unfinished one. `certificates` has what was said of
-    `certification.CertificateOptions`, None where nothing was.
-    """
-
-    scenario: str | None = None
-    seed: int | None = None
-    passive_windows: int | None = None
-    max_trials: int | None = None
-    effect: str | None = None
-    prior: str | None = None
-    confidence: str | None = None
-    runs_dir: Path = Path("runs")
-    workers: int = 2
-    resume: str | None = None
-    verify: bool = False
-    certificates: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Session:
-    """A run that is ready to go on."""
-
-    scenario: Scenario
-    settings: Settings
-    certificates: CertificateOptions
-    seed: int
-    folder: RunFolder
-    stored: StoredRun
+__all__ = ["RehearsalRequest", "rehearse"]
 
 
 def rehearse(
@@ -85,18 +45,18 @@ def rehearse(
     Bad input raises InputError before anything is written. `started` hears of the run folder as soon as it exists, so
     that whoever stops the run can say how to go on with it.
     """
-    session = _resumed(request) if request.resume is not None else _new(request, now())
-    started(session.folder.path)
+    session = open_session(request, now())
     try:
+        started(session.folder.path)
         if session.folder.is_finished and not (request.verify and _lacks_truth(session.folder)):
             return _already_done(session)
         return _run(session, request, progress, clock, now)
     finally:
-        session.folder.close()
+        session.close()
 
 
 def _run(
-    session: _Session,
+    session: Session,
     request: RehearsalRequest,
     progress: Progress,
     clock: Callable[[], float],
@@ -104,8 +64,7 @@ def _run(
 ) -> tuple[int, dict[str, Any]]:
     scenario, folder, stored = session.scenario, session.folder, session.stored
     problem = scenario.problem()
-    twin = Twin(scenario, session.seed, workers=request.workers, first_run=stored.next_run)
-    plant = ContinuedPlant(twin, stored)
+    plant, description = session.plant, session.plant.describe()
     before = max((float(t.get("elapsed_s", 0.0)) for t in stored.trials), default=0.0)
     began = 0.0
 
@@ -127,12 +86,13 @@ def _run(
         progress.update(status)
         _compile(scenario)
         began = clock()
-        recorder = Recorder(folder, problem.specification, twin.describe(), progress, status, elapsed)
-        recorded = recorded_of(stored, twin.describe())
+        recorder = Recorder(folder, problem.specification, description, progress, status, elapsed)
+        recorded = recorded_of(stored, description)
         for event in learn(plant, problem, session.settings, session.seed, recorded=recorded):
             recorder.take(event)
         recommendation = None
-        if session.certificates.enabled and recorder.outcome is not None:
+        # Fresh horizons on a testbed would be trials: what is learned there is not certified by them.
+        if session.certificates.enabled and session.testbed is None and recorder.outcome is not None:
             recommendation = certify_run(
                 folder,
                 scenario,
@@ -167,7 +127,7 @@ def _run(
 
 
 def _finish(
-    session: _Session,
+    session: Session,
     problem: Problem,
     recorder: Recorder,
     recommendation: Mapping[str, Any] | None,
@@ -188,7 +148,7 @@ def _finish(
     folder.write_with("region.npz", outcome.region.save)
     folder.write_with("slices.npz", lambda path: save_slices(path, slices))
     stored = folder.load()
-    details = details_of(problem, session.scenario.description(), session.settings, recorder, stored)
+    details = details_of(problem, session.plant.describe(), session.settings, recorder, stored)
     folder.write_json("details.json", details)
     calibration = calibration_view(packaged_calibration(session.scenario.calibration))
     calibration["panels"] += knee_panels(session.scenario)
@@ -198,56 +158,6 @@ def _finish(
     folder.write_text("report.html", render_report(replace(load_report_data(folder), summary=summary)))
     folder.write_json("summary.json", summary)
     return summary
-
-
-def _new(request: RehearsalRequest, now: datetime) -> _Session:
-    """Check everything, then create the run folder."""
-    scenario = load_scenario(request.scenario or DEFAULT_SCENARIO)
-    _check_verifiable(request, scenario)
-    seed = 0 if request.seed is None else request.seed
-    settings = with_requested(
-        Settings(passive_windows=scenario.passive.windows, passive_chunk=_chunk(scenario)), _asked(request)
-    )
-    problem = scenario.problem()
-    problem.check(Twin(scenario, seed, workers=request.workers).describe())
-    certificates = CertificateOptions().with_asked(request.certificates)
-    manifest = manifest_of(scenario, problem, settings, seed, asdict(certificates))
-    folder = RunFolder.create(request.runs_dir, manifest, scenario.to_toml(), now)
-    return _Session(
-        scenario=scenario,
-        settings=settings,
-        certificates=certificates,
-        seed=seed,
-        folder=folder,
-        stored=folder.load(),
-    )
-
-
-def _resumed(request: RehearsalRequest) -> _Session:
-    """Open a stopped run; whatever was asked for besides must be what it was started with."""
-    folder = RunFolder.open(find_run(request.runs_dir, request.resume or None, unfinished=True))
-    scenario = load_scenario(folder.path / "scenario.toml")
-    _check_verifiable(request, scenario)
-    manifest = dict(folder.manifest)
-    changed = {"scenario_digest": scenario.digest[:16]}
-    if request.scenario is not None:
-        other = load_scenario(request.scenario)
-        changed = {"scenario": other.name, "scenario_digest": other.digest[:16]}
-    seed = int(manifest["seed"]) if request.seed is None else request.seed
-    stored_settings = settings_of(manifest, source=str(folder.path / "run.json"))
-    settings = with_requested(stored_settings, _asked(request))
-    folder.check_same({**manifest, **changed, "seed": seed, "settings": asdict(settings)})
-    folder.claim()
-    stored = folder.load() if folder.is_finished else folder.mend()
-    certificates = options_of(manifest.get("certificates"), str(folder.path / "run.json"))
-    return _Session(
-        scenario=scenario,
-        settings=settings,
-        certificates=certificates.with_asked(request.certificates),
-        seed=seed,
-        folder=folder,
-        stored=stored,
-    )
 
 
 def _compile(scenario: Scenario) -> None:
@@ -261,22 +171,6 @@ def _lacks_truth(folder: RunFolder) -> bool:
     return summary is not None and summary.get("coverage") is None
 
 
-def _already_done(session: _Session) -> tuple[int, dict[str, Any]]:
+def _already_done(session: Session) -> tuple[int, dict[str, Any]]:
     summary: dict[str, Any] = session.folder.read_json("summary.json")
     return (EXIT_FAILED if summary.get("verdict") == "infeasible" else EXIT_DONE), summary
-
-
-def _check_verifiable(request: RehearsalRequest, scenario: Scenario) -> None:
-    """Refuse `--verify` at the start rather than after an hour of learning."""
-    if request.verify and (reason := supports(scenario)):
-        raise InputError(f"the truth of this scenario cannot be computed: {reason}", key="--verify")
-
-
-def _asked(request: RehearsalRequest) -> dict[str, Any]:
-    names = ("passive_windows", "max_trials", "effect", "prior", "confidence")
-    return {name: value for name in names if (value := getattr(request, name)) is not None}
-
-
-def _chunk(scenario: Scenario) -> int:
-    """Return whole runs of about 120 windows: a resumed run starts at a run's beginning."""
-    return scenario.passive.run_windows * max(1, _PASSIVE_CHUNK // scenario.passive.run_windows)

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from tui.console import one_line
 from tui.figures.svg import standalone
+from tui.manifest import place_of
 from tui.report_certificates import certificates_section
 from tui.report_data import ReportData
 from tui.report_evidence import (
@@ -52,7 +53,7 @@ def render_report(data: ReportData) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Rehearsal of {escape(scenario)}: {escape(verdict)}</title><style>{style}</style></head><body>"
-        f'<header><p class="kicker">Rehearsal of <b>{escape(scenario)}</b> · {escape(data.name)} · '
+        f'<header><p class="kicker">Rehearsal of <b>{escape(scenario)}</b>{_place(data)} · {escape(data.name)} · '
         "seed "
         f"{escape(str(data.manifest['seed']))}</p><h1>{escape(verdict)}</h1>{key_figures(data)}<nav>{links}</nav></hea"
         "de"
@@ -72,6 +73,11 @@ def render_figures(data: ReportData) -> Iterator[tuple[str, str]]:
             for k, figure in enumerate(section.figures, start=1):
                 name = section.key if len(section.figures) == 1 else f"{section.key}-{k}"
                 yield f"{name}.svg", standalone(figure)
+
+
+def _place(data: ReportData) -> str:
+    on = data.manifest.get("on")
+    return f" on <b>{escape(place_of(on))}</b>" if on else ""
 
 
 def _status(data: ReportData) -> str:

@@ -103,7 +103,7 @@ def _trials(svg: Svg, box: Box, x: FloatArray, passive: int, time: Timeline) -> 
     n = len(time.trial)
     edges = np.flatnonzero(np.diff(time.trial[passive:])) + passive + 1 if passive < n else np.empty(0, dtype=np.int64)
     starts = [passive, *edges.tolist()] if passive < n else []
-    for start, end in zip(starts, [*starts[1:], n], strict=True):
+    for start, end in zip(starts, [*starts, n][1:], strict=True):
         trial = int(time.trial[start])
         left, right = float(x[start]), float(x[end])
         if trial in time.failed:
