@@ -23,16 +23,14 @@ from bridge.agent_loop import AgentLoop, EngineLike
 from bridge.auth import Address, authenticator, parse_address, server_credentials
 from bridge.backends.base import Backend
 from bridge.clock import Clock, SystemClock
-from bridge.service import MOST_STREAMS, Service
+from bridge.service import MOST_STREAMS, NAME, Service, handler_of
 from col.errors import InputError, RantwinError
-from protos.rantwin.testbed.v1 import testbed_service_pb2 as pb
-from protos.rantwin.testbed.v1.testbed_service_pb2_grpc import add_TestbedServiceServicer_to_server
 
 __all__ = ["LINK", "SERVICE", "Agent", "run_agent"]
 
 log = logging.getLogger(__name__)
 
-SERVICE = pb.DESCRIPTOR.services_by_name["TestbedService"].full_name
+SERVICE = NAME
 """Health of the agent itself: it answers."""
 LINK = "rantwin.testbed.link"
 """Health of the agent's connection to its testbed."""
@@ -106,7 +104,7 @@ class Agent:
             maximum_concurrent_rpcs=2 * MOST_CALLS,
         )
         self.service = Service(loop, self._authenticate)
-        add_TestbedServiceServicer_to_server(self.service, self._server)  # type: ignore[no-untyped-call]
+        self._server.add_generic_rpc_handlers((handler_of(self.service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect is not None:
             reflect((SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name), self._server)

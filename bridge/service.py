@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 
 from bridge.agent_loop import AgentLoop, EngineLike
 from bridge.auth import Authenticate, require_operator
@@ -32,11 +35,12 @@ from col.errors import InputError, PlantError, RantwinError, UnreachableError
 from protos.rantwin.testbed.v1 import testbed_service_pb2 as pb
 from protos.rantwin.testbed.v1.testbed_service_pb2_grpc import TestbedServiceServicer
 
-__all__ = ["MOST_STREAMS", "Service"]
+__all__ = ["MOST_STREAMS", "NAME", "Service", "handler_of"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+NAME = pb.DESCRIPTOR.services_by_name["TestbedService"].full_name
 MOST_STREAMS = 16
 """Streams at once; each holds a thread."""
 LONGEST_CALL_S = 30.0
@@ -54,6 +58,12 @@ class Service(TestbedServiceServicer):
     def __init__(self, loop: AgentLoop, authenticate: Authenticate, *, version: str = "") -> None:
         self._loop, self._authenticate, self._version = loop, authenticate, version
         self._streams = threading.BoundedSemaphore(MOST_STREAMS)
+
+    def check(self, request: Any, context: Any) -> None:
+        """End the call if its request could not be parsed; who asks is found out first."""
+        if isinstance(request, InputError):
+            with self._door(context):
+                raise request
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -266,3 +276,41 @@ def _pulse(request: Any, field: str) -> float:
 
 def _heartbeat() -> pb.Heartbeat:
     return pb.Heartbeat(sent_at=timestamp_to(time.time(), "sent_at"))
+
+
+def handler_of(service: Service) -> Any:
+    """Return what a gRPC server is given: the service, with requests that cannot be parsed refused like others.
+
+    gRPC itself would end such a call as an internal error and log a traceback for whoever sends rubbish.
+    """
+    handlers = {}
+    for method in pb.DESCRIPTOR.services_by_name["TestbedService"].methods:
+        make = grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
+        handlers[method.name] = make(
+            _refusing_rubbish(service, getattr(service, method.name), is_stream=method.server_streaming),
+            request_deserializer=_parser(GetMessageClass(method.input_type)),
+            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        )
+    return grpc.method_handlers_generic_handler(NAME, handlers)
+
+
+def _parser(kind: Any) -> Callable[[bytes], Any]:
+    def parse(data: bytes) -> Any:
+        try:
+            return kind.FromString(data)
+        except DecodeError:
+            return InputError("cannot be parsed", source="request")
+
+    return parse
+
+
+def _refusing_rubbish(service: Service, method: Callable[..., Any], *, is_stream: bool) -> Callable[..., Any]:
+    def stream(request: Any, context: Any) -> Iterator[Any]:
+        service.check(request, context)
+        yield from method(request, context)
+
+    def unary(request: Any, context: Any) -> Any:
+        service.check(request, context)
+        return method(request, context)
+
+    return stream if is_stream else unary
