@@ -294,13 +294,18 @@ def _windows(answer: Mapping[str, Any], since: int, limit: int) -> Windows:
     def column(values: Sequence[object]) -> NDArray[np.float64]:
         if len(values) != len(numbers):
             raise ValueError(f"a column has {len(values)} rows, must have {len(numbers)}")
-        return np.array([math.nan if value is None else _number(value) for value in values], dtype=np.float64)[rows]
+        if not {type(value) for value in values} <= {int, float, type(None)}:
+            raise ValueError("a column has something else than numbers")
+        numbers_or_nan = np.array(values, dtype=np.float64)  # null becomes NaN
+        if np.any(np.isinf(numbers_or_nan)):
+            raise ValueError("a column has a number that is not finite")
+        return numbers_or_nan[rows]
 
     return Windows(
         sequence=numbers[rows],
         start_s=column(answer["start_s"]),
         end_s=column(answer["end_s"]),
-        run=column(answer["run"]).astype(np.int64),
+        run=np.array([_whole(value) for value in answer["run"]], dtype=np.int64)[rows],
         controls={str(name): column(values) for name, values in answer["controls"].items()},
         metrics={str(name): column(values) for name, values in answer["metrics"].items()},
     )

@@ -9,8 +9,10 @@ import json
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from col.errors import InputError
 from twin.emulated.misbehave import HOLDABLE, Fault, Misbehaviour
@@ -22,7 +24,8 @@ from twin.live import LiveWindow
 
 __all__ = ["STACK", "CrashRequestedError", "EmulatedPlant"]
 
-MOST_WINDOWS = 1000
+MOST_WINDOWS = 256
+"""In one answer: whoever else asks meanwhile waits for it."""
 MOST_ADVANCE_S = 3600.0
 _REMEMBERED = 256
 
@@ -249,8 +252,8 @@ class EmulatedPlant:
             "start_s": [row.start_s for row in rows],
             "end_s": [row.end_s for row in rows],
             "run": [row.run for row in rows],
-            "controls": {name: [row.controls[i] for row in rows] for i, name in enumerate(names[0])},
-            "metrics": {name: [row.metrics[i] for row in rows] for i, name in enumerate(names[1])},
+            "controls": _columns(names[0], [row.controls for row in rows]),
+            "metrics": _columns(names[1], [row.metrics for row in rows]),
         }
 
     def _do_misbehave(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,6 +301,15 @@ def _half(values: Mapping[str, float], now: Mapping[str, float]) -> dict[str, fl
     if len(names) == 1:
         return {names[0]: 0.5 * (values[names[0]] + now[names[0]])}
     return {name: values[name] for name in names[: len(names) // 2]}
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence[float]]) -> dict[str, list[float | None]]:
+    """Return the columns of rows; what is missing (NaN) is None."""
+    columns: list[list[float]] = np.array(rows, dtype=np.float64).reshape(len(rows), len(names)).T.tolist()
+    return {
+        name: [None if value != value else value for value in column]
+        for name, column in zip(names, columns, strict=True)
+    }
 
 
 def _renumbered(row: StoredWindow, sequence: int, missing: list[int]) -> StoredWindow:

@@ -47,7 +47,11 @@ def decode(line: bytes) -> dict[str, Any]:
 
 def encode(body: Mapping[str, Any]) -> bytes:
     """Return an answer as a line; numbers that are missing (NaN) travel as null."""
-    return json.dumps(_finite(body), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    try:
+        text = json.dumps(body, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # a number is missing
+        text = json.dumps(_finite(body), separators=(",", ":"), allow_nan=False)
+    return text.encode() + b"\n"
 
 
 def _no_constant(name: str) -> float:
