@@ -21,6 +21,7 @@ __all__ = [
     "MOST_NAMES",
     "EnumTable",
     "check_digest",
+    "check_most",
     "check_name",
     "check_names",
     "check_number",
@@ -81,6 +82,12 @@ def check_names(values: Iterable[str], key: str) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise InputError("a name stands there twice", key=key)
     return names
+
+
+def check_most(size: int, most: int, key: str) -> None:
+    """Raise InputError for more than so many."""
+    if size > most:
+        raise InputError(f"at most {most}", key=key, value=size)
 
 
 def check_why(value: str) -> str:

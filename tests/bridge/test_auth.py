@@ -113,7 +113,7 @@ def test_the_role_comes_from_the_names_of_the_certificate(tmp_path: Path) -> Non
         viewers=frozenset({"vera", "v2"}),
     )
     authenticate = authenticator(config_in(tmp_path, listen="0.0.0.0:0", tls=tls))
-    proof: dict[str, list[bytes]] = {"transport_security_type": [b"ssl"]}
+    proof: dict[str, Any] = {"transport_security_type": [b"ssl"]}
     assert authenticate(Context(x509_common_name=[b"olga"], **proof)).role is Role.OPERATOR
     assert authenticate(Context(x509_common_name=[b"vera"], **proof)).role is Role.VIEWER
     other = Context(x509_common_name=[b"?"], x509_subject_alternative_name=[b"v2"], **proof)

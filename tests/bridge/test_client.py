@@ -213,7 +213,7 @@ class OddAgent(services.TestbedServiceServicer):
 @pytest.fixture
 def odd(folder: Path) -> Iterator[tuple[OddAgent, TestbedClient]]:
     agent, server = OddAgent(), grpc.server(futures.ThreadPoolExecutor(4))
-    services.add_TestbedServiceServicer_to_server(agent, server)
+    services.add_TestbedServiceServicer_to_server(agent, server)  # type: ignore[no-untyped-call]
     server.add_insecure_port(f"unix:{folder}/odd.sock")
     server.start()
     with TestbedClient(f"unix:{folder}/odd.sock", timeout_s=0.5, patience_s=0.2) as client:

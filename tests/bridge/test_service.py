@@ -29,13 +29,14 @@ from tests.bridge.wire_world import WireWorld, short_folder, wait_for_windows, w
 Code = grpc.StatusCode
 
 
-class FailedCall(grpc.RpcError, grpc.Call):
+class FailedCall(grpc.RpcError, grpc.Call):  # type: ignore[misc]
     """A call that ended as a server said, without a server."""
 
     def __init__(self, status: status_pb2.Status | None, code: grpc.StatusCode, text: str = "") -> None:
         wire = rpc_status.to_status(status) if status is not None else None
         self._trailing = wire.trailing_metadata if wire is not None else ()
-        self._code, self._text = (wire.code, wire.details) if wire is not None else (code, text)
+        self._code: Any = wire.code if wire is not None else code
+        self._text: str = wire.details if wire is not None else text
 
     def code(self) -> Any:
         return self._code
@@ -172,7 +173,7 @@ def world() -> Iterator[WireWorld]:
 @pytest.fixture
 def stub(world: WireWorld) -> Iterator[Any]:
     with grpc.insecure_channel(world.address) as channel:
-        yield services.TestbedServiceStub(channel)
+        yield services.TestbedServiceStub(channel)  # type: ignore[no-untyped-call]
 
 
 def code_of(call: Any, request: Any, **options: Any) -> grpc.StatusCode:
@@ -261,13 +262,11 @@ def test_a_stream_with_nothing_to_say_shows_that_it_is_alive(world: WireWorld, s
     world.client.cancel("quiet", "")
 
 
-def test_windows_and_journal_come_in_pages_that_join_without_a_gap(world: WireWorld) -> None:
+def test_windows_and_journal_come_in_pages_that_join_without_a_gap(world: WireWorld, stub: Any) -> None:
     everything = world.client.windows(0, 100_000)
     while len(everything) < 6:
         everything = world.client.windows(0, 100_000)
-    response = services.TestbedServiceStub(grpc.insecure_channel(world.address)).ListWindows(
-        pb.ListWindowsRequest(since_sequence=0, page_size=2), timeout=10
-    )
+    response = stub.ListWindows(pb.ListWindowsRequest(since_sequence=0, page_size=2), timeout=10)
     assert len(response.windows.sequences) == 2
     assert response.next_since_sequence == everything.sequence[2]
     assert world.client.windows(0, 5).sequence.tolist() == everything.sequence[:5].tolist()
