@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -64,15 +65,14 @@ def carry_out(client: TestbedClient, plan: Plan, view: Callable[[], View], opera
 
     ttl_s = plan.request.lease_ttl_s
     with _terminate_is_interrupt():
-        promotion = _applied(client, plan, ttl_s)
-        if promotion.state.is_final:
-            return promotion
-        patience_s = 3 * ttl_s + 30.0
-        with (
-            Follower(client, promotion, patience_s=patience_s) as follower,
-            LeaseKeeper(client, promotion.promotion_id, ttl_s, on_change=follower.take),
-        ):
-            return _Watch(client, follower, view, operator).run()
+        # The lease is kept from before the apply: that may take as long as the lease itself.
+        renewed: queue.SimpleQueue[Promotion] = queue.SimpleQueue()
+        with LeaseKeeper(client, plan.request.promotion_id, ttl_s, on_change=renewed.put):
+            promotion = _applied(client, plan, ttl_s)
+            if promotion.state.is_final:
+                return promotion
+            with Follower(client, promotion, renewed, patience_s=3 * ttl_s + 30.0) as follower:
+                return _Watch(client, follower, view, operator).run()
 
 
 class _Watch:
@@ -81,6 +81,7 @@ class _Watch:
     def __init__(self, client: TestbedClient, follower: Follower, view: Callable[[], View], operator: Operator) -> None:
         self._client, self._follower, self._view, self._operator = client, follower, view, operator
         self._wanted: Answer | None = None
+        self._may_ask = True
         self._asked_at = 0.0
 
     def run(self) -> Promotion:
@@ -104,7 +105,7 @@ class _Watch:
                 return promotion
             if self._wanted is not None:
                 self._ask_the_agent()
-            elif promotion.state is State.WATCHING and promotion.verdict is Verdict.PASS and not promotion.auto_confirm:
+            elif self._may_ask and _waits_for_confirm(promotion):
                 return promotion
             self._follower.wait()
 
@@ -126,10 +127,15 @@ class _Watch:
             else:
                 self._follower.take(self._client.cancel(promotion_id, "the operator rolled it back"))
         except (RefusedError, InputError) as error:
+            # What was refused once is so for good: its end is near, and the agent tells it.
             self._operator.say(str(error))
-            self._wanted = None
+            self._wanted, self._may_ask = None, False
         except (UnreachableError, OutcomeUnknownError) as error:
             self._operator.say(f"no answer to '{self._wanted}', asks again: {error}")
+
+
+def _waits_for_confirm(promotion: Promotion) -> bool:
+    return promotion.state is State.WATCHING and promotion.verdict is Verdict.PASS and not promotion.auto_confirm
 
 
 def _applied(client: TestbedClient, plan: Plan, ttl_s: float) -> Promotion:

@@ -29,11 +29,20 @@ _AGAIN_S = 0.5
 class Follower:
     """Follows one promotion from a thread; `latest` is what is known, `wait` returns when something changed.
 
+    `also` brings what another thread is told of the same promotion: the renewals of its lease.
     A broken connection is taken up again for `patience_s` seconds; then, and on any other error, `wait` raises it.
     """
 
-    def __init__(self, client: TestbedClient, promotion: Promotion, *, patience_s: float) -> None:
+    def __init__(
+        self,
+        client: TestbedClient,
+        promotion: Promotion,
+        also: queue.SimpleQueue[Promotion] | None = None,
+        *,
+        patience_s: float,
+    ) -> None:
         self._client, self._patience_s = client, patience_s
+        self._also: queue.SimpleQueue[Promotion] = queue.SimpleQueue() if also is None else also
         self._news: queue.SimpleQueue[Promotion | Exception] = queue.SimpleQueue()
         self._stop = threading.Event()
         self.latest, self.seen_at = promotion, time.monotonic()
@@ -51,6 +60,8 @@ class Follower:
 
     def wait(self, timeout_s: float = _REDRAW_S) -> bool:
         """Return whether something changed within that time; raises what ended the following."""
+        while not self._also.empty():
+            self._news.put(self._also.get())
         try:
             news = self._news.get(timeout=timeout_s)
         except queue.Empty:
@@ -63,7 +74,7 @@ class Follower:
         return True
 
     def take(self, promotion: Promotion) -> None:
-        """Take what another call was told (the lease's renewal, a confirm) as news."""
+        """Take what another call was told (a confirm, say) as news."""
         self._news.put(promotion)
 
     def _follow(self) -> None:

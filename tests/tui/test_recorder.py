@@ -18,8 +18,8 @@ def windows(a: list[float], b: list[float]) -> Windows:
     n = len(a)
     return Windows(
         sequence=np.arange(n),
-        start_s=15.0 * np.arange(n),
-        end_s=15.0 * np.arange(1, n + 1),
+        start_s=np.arange(n, dtype=np.float64) * 15.0,
+        end_s=np.arange(1, n + 1, dtype=np.float64) * 15.0,
         run=np.zeros(n, dtype=np.int64),
         controls={},
         metrics={"a": np.array(a), "b": np.array(b)},
