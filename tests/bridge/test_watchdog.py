@@ -52,7 +52,7 @@ def dog(specification: Specification = ALWAYS, horizon: int = 3, **limits: int) 
 
 
 def judge(rows: list[tuple[float, float]], **limits: int) -> WatchState:
-    return dog(**limits).judge(make_windows(rows))
+    return dog(ALWAYS, 3, **limits).judge(make_windows(rows))
 
 
 # --- the three verdicts -----------------------------------------------------------------------------------------------
@@ -82,6 +82,11 @@ def test_the_window_that_makes_it_false_is_the_cause_and_later_ones_change_nothi
     assert [w.sequence for w in state.watched] == [10, 11]
     assert state.last_sequence == 11
     assert state.robustness_high < 0
+
+
+def test_a_violation_is_one_however_small() -> None:
+    assert judge([(0.999999, 5.0)]).verdict is Verdict.FAIL
+    assert judge([(1.0, 5.0)] * 3).verdict is Verdict.PASS
 
 
 def test_a_horizon_with_a_missing_value_does_not_pass_and_the_next_one_may() -> None:

@@ -145,6 +145,17 @@ def test_a_step_goes_round_what_lies_between() -> None:
     assert len(found.steps) > 4
 
 
+def test_a_start_between_two_settings_makes_no_step_longer_than_allowed() -> None:
+    limits = BlastLimits(largest_step={"a": 0.01}, groups={"1": ("a",)})
+    found = recommend(
+        MadeRegion(("a",), above(np.array([1.15]))), [control("a")], {"a": 1.204}, rates={"a": 1.0}, limits=limits
+    )
+
+    values = [1.204, *(s.target["a"] for s in found.steps)]
+    assert values[-1] == pytest.approx(1.17)
+    assert max(a - b for a, b in itertools.pairwise(values)) <= 0.01 + 1e-9
+
+
 def test_a_path_that_cannot_go_on_ends_where_it_came_to_and_says_so() -> None:
     def bound(x: FloatArray) -> FloatArray:
         return np.where(np.abs(x[:, 0] - 0.8) < 0.03, 0.0, 1.0)  # a wall across the only control
