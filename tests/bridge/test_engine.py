@@ -270,3 +270,18 @@ def test_without_rollback_the_violating_configuration_stays(tmp_path: Path) -> N
     world.apply(target={"cpu_a": 0.5})
     world.wait(30, heartbeat="p1")
     assert world.testbed.values["cpu_a"] == 0.5  # the control case: it is the rollback that brings it back
+
+
+def test_what_the_automation_does_between_plan_and_apply_makes_no_plan_stale(tmp_path: Path) -> None:
+    world = World(tmp_path, automation=True)
+    plan = world.engine.plan(OPERATOR, world.request(target={"cpu_a": 1.5}))
+    world.testbed.values |= {"cpu_a": 2.4, "cpu_b": 1.6}
+    assert world.engine.apply(OPERATOR, "p1", plan.digest).state is State.WATCHING
+    assert world.testbed.values == {**BASE, "cpu_a": 1.5}  # a do() on the full vector, whatever it left behind
+    world.engine.cancel(OPERATOR, "p1", "")
+    assert world.testbed.values == BASE
+
+
+def test_time_in_which_the_agent_was_busy_applying_is_not_its_controllers_silence(world: World) -> None:
+    world.testbed.after_call = lambda name: world.clock.advance(8.0) if name == "apply" else None
+    assert world.apply().lease_remaining_s == 10.0

@@ -112,6 +112,12 @@ def test_a_request_that_takes_effect_after_its_promotion_is_over_is_taken_back(w
     assert "late effect" in [e.kind for e in world.engine.journal(1, 100)]
 
 
+def test_behind_a_request_without_an_answer_goes_one_that_settles_what_comes_last(world: World) -> None:
+    world.testbed.faults["apply"].append(Fault.LATE)
+    world.apply()
+    assert world.testbed.applied() == [{"cpu_a": 1.5, "cpu_b": 1.75}, {"cpu_a": 2.0, "cpu_b": 2.0}]
+
+
 def test_a_lost_reply_with_somebody_elses_value_in_force_is_a_conflict(world: World) -> None:
     plan = world.engine.plan(OPERATOR, world.request())
     world.testbed.faults["apply"].append(Fault.LOST_AFTER)
