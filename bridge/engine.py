@@ -13,7 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from bridge.backends.base import Backend
 from bridge.clock import Clock
 from bridge.engine_desk import Desk, Gate, require_operator
-from bridge.engine_plan import Planner, check_timeout
+from bridge.engine_plan import Planner
+from bridge.engine_request import check_timeout
 from bridge.engine_rollback import begin, finish_kill, revert_late_effect
 from bridge.engine_watch import Watch
 from bridge.engine_windows import Recorder

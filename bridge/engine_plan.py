@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from bridge.backends.base import Reading
 from bridge.engine_desk import Desk
+from bridge.engine_request import check_request
 from bridge.engine_rollback import begin, whose
 from bridge.engine_watch import Watch
 from bridge.engine_windows import Recorder
@@ -22,12 +22,7 @@ from bridge.reasons import Reason, ReasonCode, RefusedForReasons
 from bridge.records import IdTakenError, Record
 from col.errors import InputError, PlantError, RefusedError, UnreachableError
 
-__all__ = ["Planner", "check_timeout"]
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-_MOST_WINDOWS = 1_000
-_MOST_TEXT = 1_000
-_MOST_CONTROLS = 10_000
+__all__ = ["Planner"]
 
 
 class Planner:
@@ -39,7 +34,7 @@ class Planner:
     def plan(self, who: Identity, request: PlanRequest) -> Plan:
         """Check a request and keep the plan; the operation of `bridge.testbed.Testbed`."""
         desk = self._desk
-        self._check(request)
+        check_request(request, desk.settings)
         stored = self._stored(request)
         if stored is not None and stored.state is not State.PLANNED:
             left_s = stored.planned_s + desk.settings.plan_ttl_s - desk.now_s
@@ -270,31 +265,6 @@ class Planner:
                 "belongs to another request: choose another one", key="promotion_id", value=request.promotion_id
             )
         return stored
-
-    def _check(self, request: PlanRequest) -> None:
-        settings = self._desk.settings
-        if not _ID.fullmatch(request.promotion_id):
-            text = "must be 1 to 128 letters, digits, dots, colons, dashes or underscores"
-            raise InputError(text, key="promotion_id", value=request.promotion_id[:64])
-        for name, value in list(request.target.items())[:_MOST_CONTROLS]:
-            if not math.isfinite(value):
-                raise InputError("must be a finite number", key=f"target.{name[:64]}", value=value)
-        if len(request.target) > _MOST_CONTROLS:
-            raise InputError(f"names more than {_MOST_CONTROLS} controls", key="target")
-        if not 0 <= request.windows <= _MOST_WINDOWS:
-            raise InputError(f"must lie in [0, {_MOST_WINDOWS}]", key="windows", value=request.windows)
-        if len(request.why) > _MOST_TEXT:
-            raise InputError(f"longer than {_MOST_TEXT} characters", key="why")
-        low, high = settings.lease_ttl_min_s, settings.lease_ttl_max_s
-        if not low <= request.lease_ttl_s <= high:
-            raise InputError(f"must lie in [{low:g}, {high:g}] s", key="lease_ttl_s", value=request.lease_ttl_s)
-        check_timeout(request.trial_timeout_s, settings.trial_timeout_max_s)
-
-
-def check_timeout(trial_timeout_s: float, most_s: float) -> None:
-    """Raise InputError unless this is a deadline that the agent allows."""
-    if not 0 < trial_timeout_s <= most_s:
-        raise InputError(f"must lie in (0, {most_s:g}] s", key="trial_timeout_s", value=trial_timeout_s)
 
 
 def _full(text: str) -> Reason:

@@ -107,7 +107,8 @@ class Watch:
         if event is Event.APPLIED and timers is not None:
             # Whoever called apply waited for us until now: the time in which the agent was busy is not its silence.
             timers = timers.renewed(desk.now_s)
-        elif event is Event.READ_BACK_TARGET:
+        if event is Event.READ_BACK_TARGET or not record.set_values:
+            # Nothing of ours began the windows anew: the one in progress may have just begun.
             settling_s = max(settling_s, plant.wall_window_s)
         return desk.move(
             record,
