@@ -53,7 +53,7 @@ def hostile(kind: Any, rng: random.Random, depth: int = 0) -> Message:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             _fill_map(getattr(message, field.name), field, rng)
         elif field.is_repeated:
-            for _ in range(rng.choice([0, 1, 2, 30])):
+            for _ in range(rng.choice([0, 1, 2, 30 if depth == 0 else 3])):
                 _append(getattr(message, field.name), field, rng, depth)
         elif field.message_type is not None:
             if depth < 5:
@@ -125,7 +125,7 @@ def _fill_map(target: Any, field: FieldDescriptor, rng: random.Random) -> None:
     values = field.message_type.fields_by_name["value"]
     for _ in range(rng.choice([0, 1, 3])):
         target[rng.choice(TEXTS)] = _value(values, rng)
-    if rng.random() < 0.003:
+    if rng.random() < 0.0005:
         for n in range(25_000):
             target[f"c{n}"] = 1.0 if values.type == FieldDescriptor.TYPE_DOUBLE else "x"
 

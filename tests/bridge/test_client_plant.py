@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from bridge.agent import Agent
+from bridge.agent_config import agent_config_text
 from bridge.client import TestbedClient
 from bridge.remote_plant import RemotePlant
 from bridge.settings import Exploration
 from col.errors import UnreachableError
 from col.plant import Intervention, Plant, TrialOutcome
 from tests.bridge.scripted_backend import Fault, ScriptedBackend
-from tests.bridge.wire_world import BOX, ENGINE, config_in, scripted
+from tests.bridge.wire_world import BOX, ENGINE, AgentProcess, config_in, scripted
 from tests.contract.plant_contract import PlantContract, held
 
 
@@ -83,3 +84,32 @@ class TestRemotePlant(PlantContract):
         impatient = RemotePlant(plant._client, patience_s=0.3)
         with pytest.raises(UnreachableError):
             impatient.observe(1)
+
+
+@pytest.mark.slow
+class TestRemotePlantOfAnotherProcess(PlantContract):
+    """The same battery with agent and testbed in a process of their own, one a case."""
+
+    deterministic = False
+
+    @pytest.fixture(autouse=True)
+    def _tidy(self) -> Iterator[None]:
+        with ExitStack() as self.stack:
+            yield
+
+    def start(self, **exploration: object) -> RemotePlant:
+        folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="rw")))
+        box = replace(ENGINE.exploration, **exploration)  # type: ignore[arg-type]
+        file = folder / "agent.toml"
+        file.write_text(agent_config_text(config_in(folder, engine=replace(ENGINE, exploration=box))))
+        process = AgentProcess(file)
+        client = TestbedClient(process.start())
+        self.stack.callback(process.end)
+        self.stack.enter_context(client)
+        return RemotePlant(client, patience_s=20.0, lease_ttl_s=5.0)
+
+    def make_plant(self) -> Plant:
+        return self.start()
+
+    def make_plant_that_refuses(self) -> tuple[Plant, Intervention] | None:
+        return self.start(upper={"cpu_a": 2.5, "cpu_b": 4.0, "bias": 6.0}), Intervention({"cpu_a": 3.0})
