@@ -190,7 +190,7 @@ class Planner:
         if found.base or found.others or reading.automation:
             wrong = ", ".join([*found.base, *found.others]) or "the automation"
             text = f"acknowledged, but without effect on {wrong}"
-            begin(desk, Actor.AGENT, Cause.APPLY_FAILED, text)
+            begin(desk, Actor.AGENT, Cause.APPLY_FAILED, text, is_broken_off=False)
             return
         first = reading.next_sequence if answer is None else answer.next_sequence
         self._watch.started(record, Event.APPLIED, reading, first_sequence=first)
@@ -207,7 +207,7 @@ class Planner:
         reading = desk.read()
         is_base = reading is not None and not whose(record, reading).ours and not whose(record, reading).others
         if reading is None or not is_base or record.automation:
-            begin(desk, Actor.AGENT, Cause.APPLY_FAILED, text)
+            begin(desk, Actor.AGENT, Cause.APPLY_FAILED, text, is_broken_off=False)
             return
         reason = Reason(code=ReasonCode.TESTBED_REFUSED, text=text)
         desk.move(

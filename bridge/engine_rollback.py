@@ -51,8 +51,12 @@ def begin(
     cause_s: float | None = None,
     who: Identity = AGENT,
     is_forced: bool = False,
+    is_broken_off: bool = True,
 ) -> None:
-    """Roll the promotion in flight back from now on, and take the first step at once."""
+    """Roll the promotion in flight back from now on, and take the first step at once.
+
+    `is_broken_off` is False where the testbed has answered an apply, so that nothing can come late.
+    """
     record = desk.active
     if record is None:
         return
@@ -68,6 +72,8 @@ def begin(
             cause_text=text,
             cause_s=at_s,
             is_forced=is_forced,
+            # Whoever was applying is dead, or broke off: its request may still be on its way.
+            is_outcome_unknown=record.is_outcome_unknown or (record.state is State.APPLYING and is_broken_off),
         )
     elif is_forced and not record.is_forced:
         desk.save(replace(record, is_forced=True))

@@ -118,6 +118,22 @@ def test_behind_a_request_without_an_answer_goes_one_that_settles_what_comes_las
     assert world.testbed.applied() == [{"cpu_a": 1.5, "cpu_b": 1.75}, {"cpu_a": 2.0, "cpu_b": 2.0}]
 
 
+def test_a_request_of_an_agent_that_died_waiting_for_its_answer_may_still_come_and_is_taken_back(world: World) -> None:
+    class Died(BaseException):
+        pass
+
+    world.testbed.faults["apply"].append(Died())
+    with pytest.raises(Died):
+        world.apply()
+    world.testbed._late.append({"cpu_a": 1.5, "cpu_b": 1.75})
+    world.restart()
+    assert world.engine.promotion("p1").state is State.ROLLED_BACK
+    assert world.testbed.applied()[-1] == {"cpu_a": 2.0, "cpu_b": 2.0}
+    world.testbed.let_late_requests_in()
+    world.wait(1)
+    assert world.testbed.values == BASE
+
+
 def test_a_lost_reply_with_somebody_elses_value_in_force_is_a_conflict(world: World) -> None:
     plan = world.engine.plan(OPERATOR, world.request())
     world.testbed.faults["apply"].append(Fault.LOST_AFTER)
