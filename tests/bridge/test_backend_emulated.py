@@ -113,6 +113,16 @@ def test_a_testbed_that_hangs_costs_no_more_than_the_time_of_a_call(
     assert backend.read().controls["cpu_du_1"] == 1.2
 
 
+def test_an_effect_can_come_after_everybody_has_given_up(testbed: EmulatedProcess, backend: EmulatedBackend) -> None:
+    misbehave(testbed, hang={"count": 1, "requests": ["apply"], "even_if_gone": True})
+    with pytest.raises(OutcomeUnknownError):
+        EmulatedBackend(str(testbed.socket), 0.3).apply({"cpu_du_1": 0.9}, settle_s=1.0)
+    assert backend.read().controls["cpu_du_1"] == 1.2
+    wait_until(lambda: testbed.ask("misbehave")["misbehave"] == {})
+    misbehave(testbed, hang=False)
+    wait_until(lambda: backend.read().controls["cpu_du_1"] == 0.9)
+
+
 def test_a_hang_that_is_told_to_end_answers_late(testbed: EmulatedProcess, backend: EmulatedBackend) -> None:
     misbehave(testbed, hang=1)
     answers: list[object] = []

@@ -73,14 +73,6 @@ def test_when_all_of_it_is_killed_the_next_start_goes_on_from_there(tmp_path: Pa
         assert process.ask("misbehave")["misbehave"] == {"refuse": {"requests": ["apply"]}}  # as started, anew
 
 
-def test_sigterm_stops_it_cleanly(tmp_path: Path) -> None:
-    with EmulatedProcess(tmp_path, speed=50.0) as process:
-        child = process.ask("ping")["pid"]
-        assert process.stop() == 0
-        assert not process.socket.exists()
-        assert not Path(f"/proc/{child}").exists()
-
-
 def test_a_second_process_on_the_same_socket_or_state_is_bad_input(testbed: EmulatedProcess, tmp_path: Path) -> None:
     arguments = list(testbed.arguments)
     arguments[arguments.index("--state") + 1] = str(tmp_path / "other")
@@ -315,11 +307,15 @@ def test_a_request_that_is_repeated_acts_once(testbed: EmulatedProcess) -> None:
 # --- pace -------------------------------------------------------------------------------------------------------------
 
 
-def test_windows_come_by_themselves_at_the_speed_asked_for(tmp_path: Path) -> None:
+def test_windows_come_by_themselves_at_the_speed_asked_for_until_sigterm_stops_it_cleanly(tmp_path: Path) -> None:
     with EmulatedProcess(tmp_path, speed=20.0) as process:
         wait_until(lambda: len(process.windows()["sequence"]) >= 3)
         assert process.ask("describe")["wall_window_s"] == pytest.approx(0.1)
         assert process.ask("advance", seconds=1)["error"]["code"] == "refused"
+        child = process.ask("ping")["pid"]
+        assert process.stop() == 0
+        assert not process.socket.exists()
+        assert not Path(f"/proc/{child}").exists()
 
 
 def test_time_that_nobody_can_catch_up_with_is_let_go() -> None:

@@ -28,7 +28,8 @@ class Fault(StrEnum):
     REFUSE = "refuse"
     """A request is refused, nothing is done."""
     HANG = "hang"
-    """A request is held unanswered for `seconds` (absent: until switched off), then done unless its client left."""
+    """A request is held unanswered for `seconds` (absent: until switched off), then done unless its client left
+    (`even_if_gone` true: also then, so that the effect comes late)."""
     REPLY_LOST = "reply_lost"
     """A request is done and the connection closed without an answer."""
     CRASH_BEFORE_APPLY = "crash_before_apply"
@@ -57,6 +58,7 @@ class FaultSetting:
 
     count: int | None = None
     seconds: float | None = None
+    even_if_gone: bool = False
     windows: int = 2
     requests: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("*",)
@@ -66,6 +68,8 @@ class FaultSetting:
         out: dict[str, Any] = {} if self.count is None else {"count": self.count}
         if fault is Fault.HANG and self.seconds is not None:
             out["seconds"] = self.seconds
+        if fault is Fault.HANG and self.even_if_gone:
+            out["even_if_gone"] = True
         if fault is Fault.LATE_WINDOWS:
             out["windows"] = self.windows
         if fault in _REQUESTS:
@@ -157,6 +161,8 @@ def _read_file(path: str) -> dict[str, Any]:
 
 
 def _number(text: str) -> object:
+    if text in ("true", "false"):
+        return text == "true"
     try:
         return int(text)
     except ValueError:
@@ -187,7 +193,11 @@ def _setting(fault: Fault, value: object) -> FaultSetting | None:
         table = value
     else:
         raise InputError("must be true, false, a count or a table", key=str(fault), value=value)
-    keys = {"count"} | ({"seconds"} if fault is Fault.HANG else set()) | ({"requests"} if fault in _REQUESTS else set())
+    keys = (
+        {"count"}
+        | ({"seconds", "even_if_gone"} if fault is Fault.HANG else set())
+        | ({"requests"} if fault in _REQUESTS else set())
+    )
     keys |= ({"windows"} if fault is Fault.LATE_WINDOWS else set()) | ({"metrics"} if fault is Fault.NAN else set())
     for key in table:
         if key not in keys:
@@ -197,6 +207,10 @@ def _setting(fault: Fault, value: object) -> FaultSetting | None:
         out = replace(out, count=int(_within(fault, "count", count, 1, 1_000_000, whole=True)))
     if (seconds := table.get("seconds")) is not None:
         out = replace(out, seconds=_within(fault, "seconds", seconds, 0, 86_400))
+    if (even_if_gone := table.get("even_if_gone")) is not None:
+        if not isinstance(even_if_gone, bool):
+            raise InputError("must be true or false", key=f"{fault}.even_if_gone", value=even_if_gone)
+        out = replace(out, even_if_gone=even_if_gone)
     if (windows := table.get("windows")) is not None:
         out = replace(out, windows=int(_within(fault, "windows", windows, 1, 1000, whole=True)))
     if (requests := table.get("requests")) is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from col.errors import InputError
-from twin.emulated.misbehave import HOLDABLE, Fault, Misbehaviour
+from twin.emulated.misbehave import HOLDABLE, Fault, FaultSetting, Misbehaviour
 from twin.emulated.protocol import Answer, BadRequestError, RefusedRequestError
 from twin.emulated.requests import check_keys, error_answer, number_of, values_of, whole_of
 from twin.emulated.settings import STACK, EmulatedSettings, describe
@@ -46,6 +46,7 @@ class EmulatedPlant:
         self._misbehaviour = self._checked(misbehaviour if misbehaviour is not None else Misbehaviour())
         if misbehaviour is None:
             self._misbehaviour.change(stored.misbehaviour)
+        self._described = describe(settings)
         self._number = stored.runs
         self._offset_s = stored.resume_s
         self._run = settings.live_run(
@@ -62,10 +63,11 @@ class EmulatedPlant:
         """What the server says of its pace, for `ping`."""
         self.hang_epoch = 0
         """Grows when somebody tells the hang to end: requests held since before are to be carried out."""
+        self._saved_misbehaviour = self._misbehaviour.to_dict()
         state.save(
             runs=self._number + 1,
             values=dict(stored.values),
-            misbehaviour=self._misbehaviour.to_dict(),
+            misbehaviour=self._saved_misbehaviour,
             resume_s=self._resume_s(self._scenario.window.warmup_s),
         )
 
@@ -96,13 +98,13 @@ class EmulatedPlant:
             self._record(window)
         self._release()
 
-    def holds(self, op: str) -> float | None:
-        """Return for how many seconds a request is to be held unanswered (inf: until switched off), None if not."""
+    def holds(self, op: str) -> FaultSetting | None:
+        """Return how a request is to be held unanswered, None if it is not."""
         setting = self._misbehaviour.take(Fault.HANG, op) if op in HOLDABLE else None
         if setting is None:
             return None
         self._save_misbehaviour()
-        return math.inf if setting.seconds is None else setting.seconds
+        return setting
 
     def handle(self, request: Mapping[str, Any]) -> Answer:
         """Carry out a request and return the answer.
@@ -136,7 +138,6 @@ class EmulatedPlant:
 
     def _record(self, window: LiveWindow) -> None:
         """Give a closed window its number and put it, as misbehaviour has it, where it is seen."""
-        before = self._misbehaviour.to_dict()
         take = self._misbehaviour.take
         facts: dict[str, object] = {"values": self._run.controls, "resume_s": self._resume_s(0.0)}
         rows: list[StoredWindow] = []
@@ -151,8 +152,8 @@ class EmulatedPlant:
                     self._late.append((window.end_ms + late.windows * self._scenario.window_slots, row))
                 else:
                     rows = [row]
-        if self._misbehaviour.to_dict() != before:
-            facts["misbehaviour"] = self._misbehaviour.to_dict()
+        if (now := self._misbehaviour.to_dict()) != self._saved_misbehaviour:
+            facts["misbehaviour"] = self._saved_misbehaviour = now
         self._state.append(rows, **facts)
 
     def _missing(self) -> list[int]:
@@ -173,7 +174,7 @@ class EmulatedPlant:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def _do_describe(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return describe(self._settings)
+        return self._described
 
     def _do_read(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return self._reading(self._run.controls)
@@ -280,7 +281,9 @@ class EmulatedPlant:
         return {"at_s": self.at_s}
 
     def _save_misbehaviour(self) -> None:
-        self._state.save(misbehaviour=self._misbehaviour.to_dict())
+        if (now := self._misbehaviour.to_dict()) != self._saved_misbehaviour:
+            self._state.save(misbehaviour=now)
+            self._saved_misbehaviour = now
 
 
 _OPS: dict[str, tuple[str, ...]] = {

@@ -56,14 +56,25 @@ class Pacer:
         return max(0.0, (FRAME_SLOTS - due_ms) / 1000.0 / self.speed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A request that waits for its time, or for the hang to be told to end (another epoch)."""
+
+    request: dict[str, Any]
+    until_s: float
+    epoch: int
+    even_if_gone: bool
+
+    def is_over(self, now_s: float, epoch: int) -> bool:
+        return self.until_s <= now_s or self.epoch != epoch
+
+
 @dataclass(slots=True)
 class _Client:
     connection: socket.socket
     received: bytearray = field(default_factory=bytearray)
     to_send: bytearray = field(default_factory=bytearray)
-    held: dict[str, Any] | None = None
-    held_until_s: float = math.inf
-    held_epoch: int = 0
+    held: _Held | None = None
     last_s: float = 0.0
     closing: bool = False
 
@@ -133,6 +144,7 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, _Client] = {}
         self._ready: set[int] = set()
+        self._orphans: list[_Held] = []  # to be done though nobody waits for the answer
         self._pacer: Pacer | None = None
         if speed > 0:
             most = max(2.0 * window_ms, 1000.0 * speed)
@@ -164,7 +176,8 @@ class Server:
     def _timeout(self) -> float | None:
         if self._ready:
             return 0.0
-        waits = [c.held_until_s - self._monotonic() for c in self._clients.values() if c.held is not None]
+        held = [*self._orphans, *(client.held for client in self._clients.values() if client.held is not None)]
+        waits = [request.until_s - self._monotonic() for request in held]
         if self._pacer is not None:
             waits.append(self._pacer.wait_s(self._pacer.due_ms(self._monotonic(), self._plant.now_ms)))
         wait = min(waits, default=math.inf)
@@ -197,6 +210,9 @@ class Server:
         self._ready.discard(client.connection.fileno())
         self._selector.unregister(client.connection)
         client.connection.close()
+        if client.held is not None and client.held.even_if_gone and len(self._orphans) < MOST_CLIENTS:
+            self._orphans.append(client.held)
+        client.held = None
 
     def _serve(self, client: _Client, mask: int) -> None:
         client.last_s = self._monotonic()
@@ -240,20 +256,23 @@ class Server:
         except BadRequestError as error:
             self._reply(client, error_answer({}, "bad_request", str(error)))
             return
-        seconds = self._plant.holds(request["op"])
-        if seconds is None:
+        setting = self._plant.holds(request["op"])
+        if setting is None:
             self._reply(client, self._plant.handle(request))
             return
-        client.held, client.held_epoch = request, self._plant.hang_epoch
-        client.held_until_s = self._monotonic() + seconds
+        until_s = math.inf if setting.seconds is None else self._monotonic() + setting.seconds
+        client.held = _Held(request, until_s, self._plant.hang_epoch, setting.even_if_gone)
 
     def _answer_held(self) -> None:
         """Carry out requests that were held long enough, or whose hang was switched off."""
-        now = self._monotonic()
+        now, epoch = self._monotonic(), self._plant.hang_epoch
+        due = [held for held in self._orphans if held.is_over(now, epoch)]
+        self._orphans = [held for held in self._orphans if held not in due]
+        for held in due:
+            self._plant.handle(held.request)
         for client in list(self._clients.values()):
-            request, told = client.held, client.held_epoch != self._plant.hang_epoch
-            if request is not None and (told or client.held_until_s <= now):
-                client.held, client.held_until_s = None, math.inf
+            if client.held is not None and client.held.is_over(now, epoch):
+                request, client.held = client.held.request, None
                 self._reply(client, self._plant.handle(request))
                 if client.connection.fileno() >= 0:
                     self._work(client)
