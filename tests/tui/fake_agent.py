@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from bridge.backends.base import BackendDescription, Reading
@@ -59,6 +59,7 @@ class FakeAgent:
         self.requests: list[PlanRequest] = []
         self.news: queue.SimpleQueue[Promotion | RantwinError] = queue.SimpleQueue()
         self.apply_fails: RantwinError | None = None
+        self.after_apply: Callable[[], None] = lambda: None
         self.confirm_fails: list[RantwinError] = []
         self._promotion: Promotion | None = None
 
@@ -87,6 +88,7 @@ class FakeAgent:
         self.asked.append("apply")
         if self.apply_fails is not None:
             raise self.apply_fails
+        self.after_apply()
         return self.now()
 
     def now(self, **changes: object) -> Promotion:

@@ -38,7 +38,23 @@ def test_without_a_command_it_prints_the_help(capsys: pytest.CaptureFixture[str]
     assert "exit codes" in out
 
 
-@pytest.mark.parametrize("command", ["rehearse", "calibrate", "report", "scenarios"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rehearse",
+        "certify",
+        "calibrate",
+        "report",
+        "scenarios",
+        "serve",
+        "promote",
+        "status",
+        "history",
+        "rollback",
+        "emulate",
+        "keys",
+    ],
+)
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], command: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -47,6 +63,8 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], comma
     options = [line for line in text.splitlines() if line.startswith("  -")]
     assert len(options) >= 2
     assert "default" in text or command == "scenarios"
+    assert "examples:" in text
+    assert f"rantwin {command}" in text
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +15,11 @@ import numpy as np
 import pytest
 
 from col.region import Region
+from col.signing import read_public_key, verify
 from tests.tui.small_scenario import small_scenario
+from tui.certificate_files import load_certificates
 from tui.cli import main
+from tui.config_dir import operator_config_dir
 from tui.run_folder import RunFolder
 
 TRIALS = 4
@@ -181,3 +186,62 @@ def test_a_specification_that_cannot_hold_is_said_with_the_limiting_conjunct(
     assert summary["region_volume"] == 0.0
     report = (Path(summary["run"]) / "report.html").read_text()
     assert "does not hold at the reference configuration" in report
+
+
+def test_what_is_recommended_is_certified_signed_and_shown(whole: Path) -> None:
+    config = operator_config_dir()
+    public = read_public_key(config.signing_public)
+    certificates = load_certificates(whole)
+    recommended = json.loads((whole / "summary.json").read_text())["recommended"]
+    assert len(certificates) == recommended["steps_signed"] == recommended["steps_certified"] > 0
+    assert all(verify(signed, public.raw) for signed in certificates)
+    contents = [signed.certificate() for signed in certificates]
+    assert contents[-1].target == recommended["controls"]
+    assert all(a.target == b.base for a, b in itertools.pairwise(contents))
+    assert min(content.bound for content in contents) == recommended["bound"] >= 0.9
+    assert recommended["cost"] < recommended["reference_cost"]
+    report = (whole / "report.html").read_text()
+    assert "Recommendation and certificates" in report
+    assert (whole / "certificates").is_dir()
+    assert not [path for path in whole.rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()]
+
+
+def test_a_configuration_is_settable_and_no_step_is_larger_than_asked(whole: Path) -> None:
+    for signed in load_certificates(whole):
+        content = signed.certificate()
+        for name, value in content.target.items():
+            assert abs(value - content.base[name]) <= 0.4 + 1e-9
+            assert abs(value * 100 - round(value * 100)) < 1e-6
+
+
+def test_certifying_again_gives_the_same_evidence_for_another_testbed(whole: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(whole, tmp_path / "run")
+    before = [signed.certificate() for signed in load_certificates(run)]
+    assert main(["certify", str(run), "--testbed", "lab", "--stack", "real", "--valid-days", "1", "--quiet"]) == 0
+    after = [signed.certificate() for signed in load_certificates(run)]
+    assert [(c.passes, c.horizons, c.target) for c in after] == [(c.passes, c.horizons, c.target) for c in before]
+    assert {(c.testbed_id, c.stack) for c in after} == {("lab", "real")}
+    assert all(abs(c.expires_at_s - c.issued_at_s - 86_400) < 1 for c in after)
+
+
+def test_with_a_key_that_others_may_use_nothing_is_signed_and_the_run_stands(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANTWIN_CONFIG_DIR", str(tmp_path / "config"))
+    key = tmp_path / "config" / "keys" / "signing.pem"
+    key.parent.mkdir(parents=True)
+    key.write_text("whatever")
+    key.chmod(0o644)
+    run = shutil.copytree(whole, tmp_path / "run")
+    assert main(["certify", str(run), "--quiet", "--json"]) == 1
+    assert "chmod 600" in json.loads(capsys.readouterr().out)["why"]
+    assert load_certificates(run) == []
+    assert key.read_text() == "whatever"
+
+
+def test_without_certificates_nothing_is_recommended(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["rehearse", str(home / "small.toml"), "--seed", "5", "--passive-windows", "40", "--max-trials", "1"]
+    assert main([*argv, "--no-certificates", "--runs-dir", str(home / "bare"), "--quiet", "--json"]) in (0, 1)
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["recommended"] is None
+    assert not (Path(summary["run"]) / "certificates").exists()
