@@ -47,6 +47,7 @@ class Engine:
         self._journal = journal
         self._drift: float | None = None
         self._problem = ""
+        self._is_its_testbed = False
 
     @property
     def version(self) -> int:
@@ -66,6 +67,7 @@ class Engine:
         with contextlib.suppress(RantwinError):
             desk.calls.describe()
         desk.learn(None)
+        self._is_its_testbed = True
         begin(desk, Actor.RECOVERY, Cause.AGENT_RESTARTED, "the agent was started anew", cause_s=desk.started_s)
         self.tick()
 
@@ -232,8 +234,9 @@ class Engine:
     def close(self) -> None:
         """End: nobody would watch a trial any more, so it goes back first; then let go of testbed and journal."""
         try:
-            with contextlib.suppress(RantwinError):
-                begin(self._desk, Actor.AGENT, Cause.AGENT_RESTARTED, "the agent was stopped")
+            if self._is_its_testbed:
+                with contextlib.suppress(RantwinError):
+                    begin(self._desk, Actor.AGENT, Cause.AGENT_RESTARTED, "the agent was stopped")
         finally:
             with contextlib.suppress(Exception):
                 self._desk.calls.close()

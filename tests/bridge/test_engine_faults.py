@@ -430,11 +430,16 @@ def test_a_testbed_that_answers_nonsense_does_not_stop_the_agent(tmp_path: Path)
     assert world.engine.status().confirmed == BASE
 
 
-def test_the_journal_of_another_testbed_is_refused_at_the_start(world: World) -> None:
+def test_the_journal_of_another_testbed_is_refused_at_the_start_and_nothing_is_rolled_back_there(
+    world: World,
+) -> None:
+    world.apply()
     world.die()
     world.testbed.plant_id = "another"
     with pytest.raises(InputError, match="belongs to testbed 'scripted', not to 'another'"):
         world.start()
+    world.engine.close()
+    assert world.testbed.values == TARGET
 
 
 # --- the journal ------------------------------------------------------------------------------------------------------
