@@ -184,3 +184,21 @@ def test_a_noisy_neighbour_shows_in_the_power_of_its_host() -> None:
         return float(np.mean(metrics(run.advance(500 + 10 * 2000), "pow_h1")))
 
     assert power(sizes) > power(Gap().scaled(0.0)) + 1.0
+
+
+@pytest.mark.parametrize(("du", "cu", "holds"), [(1.2, 1.2, True), (0.64, 0.46, True), (0.45, 0.44, False)])
+def test_across_the_gap_a_margin_holds_and_a_clear_violation_shows_in_the_first_window(
+    du: float, cu: float, holds: bool
+) -> None:
+    scenario = load_scenario("cpu-allocation")
+    run = live(scenario, gap=1.0)
+    run.set_controls({name: du if "_du_" in name else cu for name in run.controls}, settle_s=5.0)
+    windows = run.advance(5000 + (5 if holds else 1) * 15000)
+    delivered = [
+        w.metrics[f"thp_{way}_{cell}"] / w.metrics[f"load_{way}_{cell}"]
+        for w in windows
+        for cell in range(1, 5)
+        for way in ("dl", "ul")
+    ]
+    assert (min(delivered) >= 0.95) is holds
+    assert max(max(w.metrics["pow_h1"], w.metrics["pow_h2"]) for w in windows) <= 95.0
