@@ -72,6 +72,9 @@ BARS: Mapping[str, Bar] = {
     "unsafe_25": Bar(must=0, higher_is_better=False),
     "unsafe_50": Bar(must=0, higher_is_better=False),
     "false_safe_max": Bar(must=0.02, goal=0.01, higher_is_better=False),
+    "share_back": Bar(must=1.0),
+    "apply_p99_ms": Bar(must=1000, goal=300, higher_is_better=False),
+    "rollback_p99_ms": Bar(must=1000, goal=300, higher_is_better=False),
     "median_ms": Bar(must=100, goal=20, higher_is_better=False),
 }
 """What the figures are held against, by key."""
@@ -236,7 +239,7 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions that can move a figure."""
-    names = ("rantwin", "numpy", "scipy", "scikit-learn", "numba", "simpy", "pgmpy")
+    names = ("rantwin", "numpy", "scipy", "scikit-learn", "numba", "simpy", "grpcio", "pgmpy")
     found = {"python": platform.python_version()}
     for distribution in names:
         try:
