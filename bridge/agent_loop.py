@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -115,6 +116,11 @@ class AgentLoop:
         """The engine's version after the last act or look."""
         return self._version
 
+    @property
+    def waiting(self) -> int:
+        """How many acts wait for their turn."""
+        return self._acts.qsize()
+
     def start(self) -> None:
         """Let the engine recover, then run; returns once it has recovered, raises what kept it from that."""
         self._thread.start()
@@ -185,17 +191,22 @@ class AgentLoop:
         self._recovered.set_result(None)
         due_s = time.monotonic() + self._poll_s
         while not self._stopping:
-            try:
-                _, run = self._acts.get(timeout=max(0.0, min(due_s - time.monotonic(), 0.5)))
-                run()
-            except queue.Empty:
-                pass
+            self._carry_out(max(0.0, min(due_s - time.monotonic(), 0.5)))
             if time.monotonic() >= due_s:
                 self._look()
                 due_s = time.monotonic() + self._poll_s
             self._notify()
         self._refuse_the_rest()
         self._engine.close()
+
+    def _carry_out(self, timeout_s: float) -> None:
+        """Wait for an act, then carry out all that wait: a heartbeat must not wait for one look after the other."""
+        with contextlib.suppress(queue.Empty):
+            _, run = self._acts.get(timeout=timeout_s)
+            run()
+            for _ in range(MOST_WAITING):
+                _, run = self._acts.get_nowait()
+                run()
 
     def _look(self) -> None:
         try:

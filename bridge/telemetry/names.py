@@ -19,9 +19,12 @@ _UNITS = {
     "share": ("ratio", 1.0),
     "ratio": ("ratio", 1.0),
     "W": ("watts", 1.0),
+    "core": ("cores", 1.0),
     "cores": ("cores", 1.0),
     "dB": ("decibels", 1.0),
     "dBm": ("decibel_milliwatts", 1.0),
+    "B": ("bytes", 1.0),
+    "kB": ("bytes", 1e3),
     "1": ("", 1.0),
     "": ("", 1.0),
 }

@@ -28,6 +28,8 @@ TRIGGERS = {
     Actor.WATCHDOG: "metric",
     Actor.OPERATOR: "manual",
     Actor.RECOVERY: "restart",
+    Actor.AGENT: "agent",
+    Actor.TESTBED: "testbed",
 }
 VERDICTS = {Event.GATE_PASSED: "allowed", Event.GATE_REFUSED: "refused"}
 MOST_ENTRIES = 2_000
@@ -55,7 +57,7 @@ class Metrics:
             text = "needs the package prometheus-client: pip install rantwin[metrics]"
             raise InputError(text, key="metrics_listen") from error
         self._promotions: Counter[str] = Counter({str(s): 0 for s in State if s.is_final})
-        self._rollbacks: Counter[str] = Counter(dict.fromkeys((*TRIGGERS.values(), "other"), 0))
+        self._rollbacks: Counter[str] = Counter(dict.fromkeys(TRIGGERS.values(), 0))
         self._verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS.values(), 0))
         self._next_entry, self._last_window = 1, -1
         self._latest: Windows | None = None
@@ -89,8 +91,7 @@ class Metrics:
             if entry.state_after == entry.state_before:
                 continue
             if entry.state_after == State.ROLLING_BACK:
-                known = entry.actor in TRIGGERS
-                self._rollbacks[TRIGGERS[Actor(entry.actor)] if known else "other"] += 1
+                self._rollbacks[TRIGGERS[Actor(entry.actor)]] += 1
             elif entry.state_after in self._promotions:
                 self._promotions[entry.state_after] += 1
         try:
@@ -174,7 +175,7 @@ def _of_testbed(status: TestbedStatus, latest: Windows | None) -> Iterator[Any]:
         samples[series.name].append(({**dict(series.labels), "source": "testbed"}, value * series.factor))
     for name, found in samples.items():
         labels = sorted({label for given, _ in found for label in given})
-        families[name] = GaugeMetricFamily(name, f"{name} of the testbed's latest window.", labels=labels)
+        families[name] = GaugeMetricFamily(name, "In force, or measured in the latest window.", labels=labels)
         for given, value in found:
             families[name].add_metric([given.get(label, "") for label in labels], value)
     yield from families.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -214,8 +215,8 @@ def test_metrics_count_promotions_from_the_journal_and_show_no_number_for_what_i
     with wire_world(folder, metrics_listen="127.0.0.1:0") as world:
         wait_for_windows(world.client)
         plan = world.client.plan(world.request("counted"))
-        world.testbed.without_numbers = set(range(100_000))
         world.client.apply("counted", plan.digest)
+        world.testbed.without_numbers = set(range(100_000))
         world.client.cancel("counted", "enough")
         until(lambda: 'bridge_rollbacks_total{trigger="manual"} 1.0' in scraped(world.agent))
         text = scraped(world.agent)
@@ -329,6 +330,36 @@ def test_the_loop_goes_on_looking_after_a_look_that_failed() -> None:
         loop.call(lambda e: 7, timeout_s=5)
 
 
+def test_heartbeats_that_wait_go_before_the_next_look_however_long_the_looks_take() -> None:
+    engine: Any = StubEngine()
+    loop = AgentLoop(engine, poll_s=0.005)
+    loop.start()
+    gate, slow, order = threading.Event(), threading.Event(), []
+    look = engine.tick
+
+    def tick() -> None:
+        order.append("look")
+        slow.set()
+        gate.wait(20)
+        look()
+
+    def heartbeat(engine: Any) -> None:
+        time.sleep(0.01)  # longer than the poll interval: the next look is due after each
+        order.append("heartbeat")
+
+    engine.tick = tick
+    assert slow.wait(20)
+    threads = [threading.Thread(target=lambda: loop.call(heartbeat, timeout_s=30)) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    until(lambda: loop.waiting == 12)
+    gate.set()
+    for thread in threads:
+        thread.join()
+    loop.stop()
+    assert order[:13] == ["look"] + 12 * ["heartbeat"]
+
+
 def test_an_engine_that_cannot_recover_does_not_start_and_is_closed() -> None:
     engine: Any = StubEngine()
     engine.fault = InputError("the journal is another testbed's")
@@ -338,8 +369,6 @@ def test_an_engine_that_cannot_recover_does_not_start_and_is_closed() -> None:
 
 
 def test_more_waiting_acts_than_the_loop_takes_are_refused_and_never_carried_out() -> None:
-    import threading
-
     engine: Any = StubEngine()
     loop = AgentLoop(engine, poll_s=0.01)
     loop.start()
