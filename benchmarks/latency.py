@@ -19,7 +19,7 @@ from benchmarks.testbed.world import World, open_world
 __all__ = ["main", "measure"]
 
 CYCLES, QUICK_CYCLES = 200, 20
-WALL_WINDOW_S = 0.1
+WALL_WINDOW_S = 0.3
 
 
 def measure(settings: Settings, yardstick: Yardstick) -> dict[str, Any]:
