@@ -36,6 +36,7 @@ NOTHING = Credentials()
 PULSE_S = 1.0
 SILENCE_S = 5.0
 MOST_PAGE = 100_000
+LONGEST_HEARTBEAT_S = 2.0
 
 
 class TestbedClient:
@@ -203,9 +204,9 @@ class TestbedClient:
         return self._link.write("ExtendTrial", message, _promotion)
 
     def renew_lease(self, promotion_id: str) -> Promotion:
-        """Heartbeat of the controller."""
+        """Heartbeat of the controller; given up early, since a fresh one is worth more than one that hangs."""
         message = pb.RenewLeaseRequest(promotion_id=check_promotion_id(promotion_id))
-        return self._link.write("RenewLease", message, _promotion)
+        return self._link.write("RenewLease", message, _promotion, most_s=LONGEST_HEARTBEAT_S)
 
     def roll_back_everything(self, why: str) -> tuple[Promotion, ...]:
         """Kill switch: bring the testbed back to its confirmed configuration, without analysis."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -31,8 +32,8 @@ _OPTIONS = (
     ("grpc.absolute_max_metadata_size", 128 * 1024),
     ("grpc.enable_http_proxy", 0),  # a testbed is never reached through the proxy of the web
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
@@ -78,7 +79,15 @@ class Link:
         except InputError as error:
             raise PlantError(f"the agent's answer makes no sense: {error}") from error
 
-    def write(self, method: str, request: Any, decode: Callable[[Any], T], *, is_repeatable: bool = True) -> T:
+    def write(
+        self,
+        method: str,
+        request: Any,
+        decode: Callable[[Any], T],
+        *,
+        is_repeatable: bool = True,
+        most_s: float = math.inf,
+    ) -> T:
         """Make a call that changes something.
 
         Raises:
@@ -88,7 +97,7 @@ class Link:
         if not is_repeatable or not self._is_proven:
             self._connect()
         if is_repeatable:
-            answer = self._repeat(method, request, is_write=True)
+            answer = self._repeat(method, request, is_write=True, most_s=most_s)
         else:
             try:
                 answer = self._once(method, request, is_write=True, timeout_s=self._timeout_s)
@@ -141,8 +150,8 @@ class Link:
         if self._closed.wait(seconds):
             raise UnreachableError("the connection is closed")
 
-    def _repeat(self, method: str, request: Any, *, is_write: bool) -> Any:
-        until_s = time.monotonic() + self._timeout_s
+    def _repeat(self, method: str, request: Any, *, is_write: bool, most_s: float = math.inf) -> Any:
+        until_s = time.monotonic() + min(self._timeout_s, most_s)
         pause_s = FIRST_PAUSE_S
         while True:
             left_s = until_s - time.monotonic()

@@ -91,6 +91,7 @@ REASON_CODES_TO_STATUS = {
     ReasonCode.TOO_SOON: Code.RESOURCE_EXHAUSTED,
     ReasonCode.JOURNAL_FULL: Code.RESOURCE_EXHAUSTED,
     ReasonCode.CONFLICT: Code.ABORTED,
+    ReasonCode.PLAN_STALE: Code.ABORTED,  # the testbed moved: read, plan and apply again
     ReasonCode.NOT_LIVE: Code.UNIMPLEMENTED,
     ReasonCode.BACKEND_UNREACHABLE: Code.UNAVAILABLE,
     ReasonCode.JOURNAL_DAMAGED: Code.DATA_LOSS,

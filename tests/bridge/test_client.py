@@ -114,12 +114,12 @@ def test_a_remote_plant_misses_nothing_of_a_trial_whose_connection_breaks(folder
 
 def test_a_controller_that_falls_silent_loses_its_lease_and_the_testbed_goes_back(folder: Path) -> None:
     with proxied(folder) as (world, proxy, client):
-        plan = client.plan(world.request("p", windows=1000, lease_ttl_s=0.5))
-        with LeaseKeeper(client, "p", 0.5):
+        plan = client.plan(world.request("p", windows=1000, lease_ttl_s=2.0))
+        with LeaseKeeper(client, "p", 2.0):
             client.apply("p", plan.digest)
             assert world.testbed.values["cpu_a"] == 1.5
             time_alive = world.client.promotion("p").version
-            while world.client.promotion("p").version < time_alive + 4:  # the lease is kept while somebody keeps it
+            while world.client.promotion("p").version < time_alive + 6:  # the lease is kept while somebody keeps it
                 threading.Event().wait(0.05)
             assert world.client.promotion("p").state is State.WATCHING
             proxy.is_down = True
