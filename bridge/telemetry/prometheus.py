@@ -6,6 +6,7 @@ prometheus.io/docs/practices/naming: base units, few labels, no ids.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -155,30 +156,45 @@ def _of_testbed(status: TestbedStatus, latest: Windows | None) -> Iterator[Any]:
     from prometheus_client.core import GaugeMetricFamily
 
     plant, reading = status.backend.plant, status.reading
-    families: dict[str, Any] = {}
+    if reading is not None and latest is not None:
+        age = GaugeMetricFamily(
+            "bridge_kpi_age_seconds", "Age of the latest window, on the testbed's clock.", labels=["source"]
+        )
+        age.add_metric(["testbed"], max(0.0, reading.at_s - float(latest.end_s[-1])))
+        yield age
     samples: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
+
+    def add(prefix: str, name: str, unit: str, value: float | None, **labels: str) -> None:
+        if value is not None and not math.isnan(value):  # a scrape must not read 0 for what is missing
+            series = series_of(prefix, name, unit)
+            samples[series.name].append(({**dict(series.labels), **labels}, value * series.factor))
+
     in_force = reading.controls if reading is not None else {}
-    values = [("ran_control", c.name, c.unit, in_force.get(c.name)) for c in plant.controls]
-    if latest is not None:
-        measured = {name: float(column[-1]) for name, column in latest.metrics.items()}
-        values += [("ran", m.name, m.unit, measured.get(m.name)) for m in plant.metrics]
-        if reading is not None:
-            age = GaugeMetricFamily(
-                "bridge_kpi_age_seconds", "Age of the latest window, on the testbed's clock.", labels=["source"]
-            )
-            age.add_metric(["testbed"], max(0.0, reading.at_s - float(latest.end_s[-1])))
-            yield age
-    for prefix, name, unit, value in values:
-        if value is None or math.isnan(value):
-            continue  # what is missing has no series: a scrape must not read it as 0
-        series = series_of(prefix, name, unit)
-        samples[series.name].append(({**dict(series.labels), "source": "testbed"}, value * series.factor))
+    measured = {} if latest is None else {name: float(column[-1]) for name, column in latest.metrics.items()}
+    predicted = _predicted(status)
+    for control in plant.controls:
+        add("ran_control", control.name, control.unit, in_force.get(control.name), source="testbed")
+    for metric in plant.metrics:
+        add("ran", metric.name, metric.unit, measured.get(metric.name), source="testbed")
+        for bound, value in predicted.get(metric.name, {}).items():
+            add("ran_predicted", metric.name, metric.unit, value, source="twin", bound=bound)
     for name, found in samples.items():
         labels = sorted({label for given, _ in found for label in given})
-        families[name] = GaugeMetricFamily(name, "In force, or measured in the latest window.", labels=labels)
+        family = GaugeMetricFamily(name, "In force, measured in the latest window, or predicted.", labels=labels)
         for given, value in found:
-            families[name].add_metric([given.get(label, "") for label in labels], value)
-    yield from families.values()
+            family.add_metric([given.get(label, "") for label in labels], value)
+        yield family
+
+
+def _predicted(status: TestbedStatus) -> dict[str, dict[str, float]]:
+    """Return what the twin predicts for the target of the promotion in flight, if that has a certificate."""
+    signed = None if status.active is None else status.active.plan.request.certificate
+    if signed is None:
+        return {}
+    with contextlib.suppress(InputError):
+        predictions = signed.certificate().predictions
+        return {name: {"low": p.target_low, "high": p.target_high} for name, p in predictions.items()}
+    return {}
 
 
 def _gauge(name: str, text: str, value: float) -> Any:
