@@ -1,8 +1,8 @@
 """The agent beside a testbed: one engine, one gRPC server, and an orderly end.
 
-Calls of the testbed service are authenticated one by one (`auth`). Health, and reflection where it is switched on, answer
-whoever can connect: they show that the agent is there and what can be asked, and nothing of the testbed but whether it
-can be reached.
+Calls of the testbed service are authenticated one by one (`auth`). Health, and reflection where it is switched on,
+answer whoever can connect: they show that the agent is there and what can be asked, and nothing of the testbed but
+whether it can be reached.
 """
 
 from __future__ import annotations

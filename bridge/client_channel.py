@@ -151,14 +151,17 @@ class Link:
             raise UnreachableError("the connection is closed")
 
     def _repeat(self, method: str, request: Any, *, is_write: bool, most_s: float = math.inf) -> Any:
-        until_s = time.monotonic() + min(self._timeout_s, most_s)
+        began_s = time.monotonic()
+        until_s = began_s + min(self._timeout_s, most_s)
+        # Where nobody answered the last time, if ever, trying again is not worth the whole time limit.
+        again_s = until_s if self._is_proven else min(until_s, began_s + self._connect_s)
         pause_s = FIRST_PAUSE_S
         while True:
             left_s = until_s - time.monotonic()
             try:
                 return self._once(method, request, is_write=is_write, timeout_s=max(left_s, 0.001))
             except _NoAnswerError as error:
-                if time.monotonic() + pause_s >= until_s:
+                if time.monotonic() + pause_s >= again_s:
                     raise error.ours from error
             self.pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
