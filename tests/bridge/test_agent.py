@@ -250,17 +250,15 @@ def write_config(folder: Path) -> Path:
 
 
 def test_a_process_ends_in_order_on_sigterm(folder: Path) -> None:
-    process = AgentProcess(write_config(folder))
-    address = process.start()
-    with TestbedClient(address) as client:
-        assert client.status().reading is not None
-    assert process.end() == 0
+    with AgentProcess(write_config(folder)) as process:
+        with TestbedClient(process.start()) as client:
+            assert client.status().reading is not None
+        assert process.end() == 0
     assert not (folder / "agent.sock").exists()
 
 
 def test_a_process_that_was_killed_in_a_trial_rolls_it_back_as_it_starts_anew(folder: Path) -> None:
-    process = AgentProcess(write_config(folder))
-    with TestbedClient(process.start(), patience_s=60.0) as client:
+    with AgentProcess(write_config(folder)) as process, TestbedClient(process.start(), patience_s=60.0) as client:
         wait_for_windows(client)
         request = config_request(client)
         plan = client.plan(request)
@@ -277,7 +275,7 @@ def test_a_process_that_was_killed_in_a_trial_rolls_it_back_as_it_starts_anew(fo
         assert keeper.error is None
         numbers = [entry.number for entry in client.journal(0, 1000)]
         assert numbers == list(range(1, len(numbers) + 1))
-    assert process.end() == 0
+        assert process.end() == 0
 
 
 def config_request(client: TestbedClient) -> Any:

@@ -102,9 +102,8 @@ class TestRemotePlantOfAnotherProcess(PlantContract):
         box = replace(ENGINE.exploration, **exploration)  # type: ignore[arg-type]
         file = folder / "agent.toml"
         file.write_text(agent_config_text(config_in(folder, engine=replace(ENGINE, exploration=box))))
-        process = AgentProcess(file)
+        process = self.stack.enter_context(AgentProcess(file))
         client = TestbedClient(process.start())
-        self.stack.callback(process.end)
         self.stack.enter_context(client)
         return RemotePlant(client, patience_s=20.0, lease_ttl_s=5.0)
 

@@ -95,11 +95,18 @@ def write_token(folder: Path, text: str = "0123456789abcdef0123456789abcdef") ->
 
 
 class AgentProcess:
-    """An agent in a process of its own; `truth` is where that process writes the values in force as they change."""
+    """An agent in a process of its own, which ends with the block that it is entered for at the latest."""
 
     def __init__(self, config_file: Path) -> None:
         self._config_file = config_file
         self.process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> AgentProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.end(kill=True)
 
     def start(self) -> str:
         """Start it and return its address."""
