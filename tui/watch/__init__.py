@@ -1,0 +1,1 @@
+"""The screen `rantwin watch`: twin and testbed side by side, the region, promotions, the journal."""
