@@ -23,7 +23,7 @@ class Requirements:
     calibration_ids: frozenset[str]
     trusted_keys: Mapping[str, bytes]
     accept_estimated: frozenset[str] = frozenset()
-    drift_limit: float = 3.0
+    drift_limit: float = 2.0
     drift_windows: int = 5
 
 

@@ -2,7 +2,9 @@
 
 Three things keep it from the region's border, where an estimate is most likely to be too hopeful: the bound there is at
 least alpha + margin, the whole box of a few resolutions around it lies in the region, and so does every step of the
-path with all that may be in force while its controls change one after the other. Costs are linear: the sum of the
+path with all that may be in force while its controls change one after the other. And since a model is only as good as
+its fit, what is bought may turn out to be worth less elsewhere: with `reserve`, the region must still hold where every
+control that costs something is worth that share less. Costs are linear: the sum of the
 controls' values, each times its rate. Letters: `n` points, `d` controls.
 """
 
@@ -28,6 +30,7 @@ _STRIDES = (16, 8, 4, 2, 1)
 _MOST_CORNERS_OF = 10
 _MOST_SETS = 2000
 _BETWEEN = np.linspace(0.0, 1.0, 9)[1:-1]
+_RESERVED = np.array([0.25, 0.5, 0.75, 1.0])
 
 
 class SafeRegion(Protocol):
@@ -109,13 +112,15 @@ def recommend(
     limits: BlastLimits,
     margin: float = 0.05,
     box_steps: int = 2,
+    reserve: float = 0.0,
 ) -> Recommendation:
     """Return the cheapest configuration found in the region with a margin, and the path to it from `base`.
 
     `base` is the full control vector that is confirmed (or the reference); `rates` are the cost per unit of each
     control, as in `col.problem.Cost`: a control without a rate, not live, or touching more groups than a step may stays
     where it is. `margin` is how far the bound at the recommended point must lie above alpha (no higher than half way
-    to 1); `box_steps` is k of the box of ±k resolutions around it that must lie in the region.
+    to 1); `box_steps` is k of the box of ±k resolutions around it that must lie in the region. `reserve` is the share by
+    which every control with a rate may be worth less than the model says (0 to below 1).
 
     From the base one control at a time, the one that costs the least safety first, in steps that halve: a local
     minimum, which is the minimum where lowering a control never helps another.
@@ -123,7 +128,7 @@ def recommend(
     Raises:
         InputError: controls, base and region do not fit together, or a number is out of range.
     """
-    search = _Search(region, controls, base, rates, limits, margin, box_steps)
+    search = _Search(region, controls, base, rates, limits, margin, box_steps, reserve)
     start = search.start
     if not search.region.contains(start[None, :])[0]:
         return search.nothing("the configuration to start from is not in the region")
@@ -147,6 +152,7 @@ class _Search:
         limits: BlastLimits,
         margin: float,
         box_steps: int,
+        reserve: float,
     ) -> None:
         by_name = {c.name: c for c in controls}
         odd = sorted(set(region.controls) ^ by_name.keys() | set(region.controls) ^ base.keys())
@@ -157,6 +163,8 @@ class _Search:
                 raise InputError("must be a finite number", key=name, value=value)
         if not 0.0 <= margin < 1.0 or box_steps < 0 or limits.most_groups < 1:
             raise InputError("margin must lie in [0, 1), box_steps from 0, most_groups from 1", key="recommend")
+        if not 0.0 <= reserve < 1.0:
+            raise InputError("must lie in [0, 1)", key="reserve", value=reserve)
         self.region, self.limits, self.box_steps = region, limits, box_steps
         self.controls = [by_name[name] for name in region.controls]
         self.start = np.array([base[name] for name in region.controls], dtype=float)
@@ -168,6 +176,10 @@ class _Search:
         self.touched = [limits.touched(c.name) for c in self.controls]
         self.largest = np.array([self._largest(c) for c in self.controls])
         self.offsets = self._offsets()
+        # Between as well: a region may have holes.
+        self.worth = (
+            1.0 - np.outer(reserve * _RESERVED, self.rates > 0.0) if reserve else np.empty((0, len(self.start)))
+        )
 
     def _largest(self, control: Control) -> float:
         """Return the largest settable step of a control, 0 if it may not be moved at all."""
@@ -189,8 +201,9 @@ class _Search:
         return float(x @ self.rates)
 
     def keeps_margin(self, x: FloatArray) -> bool:
-        """Whether the box around a point of high enough bound lies in the region."""
-        return bool(np.all(self.region.contains(np.clip(x + self.offsets, self.lower, self.upper))))
+        """Whether the box around a point of high enough bound lies in the region, and all it may be worth elsewhere."""
+        around = np.concatenate([x + self.offsets, x * self.worth])
+        return bool(np.all(self.region.contains(np.clip(around, self.lower, self.upper))))
 
     def descend(self, start: FloatArray) -> FloatArray | None:
         """Return the cheapest point found, None where not even the start keeps the margin."""

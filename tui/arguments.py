@@ -20,6 +20,7 @@ __all__ = [
     "add_output",
     "add_runs_dir",
     "amount",
+    "share",
     "whole",
 ]
 
@@ -88,6 +89,17 @@ def amount(*, above: float = 0.0, most: float = math.inf) -> Callable[[str], flo
         return value
 
     return read
+
+
+def share(text: str) -> float:
+    """Read a share: a number from 0 to below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number") from None
+    if not 0.0 <= value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text} must lie between 0 and below 1")
+    return value
 
 
 def add_runs_dir(parser: argparse.ArgumentParser) -> None:

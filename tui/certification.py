@@ -32,13 +32,17 @@ RECOMMENDATION = "recommendation.json"
 _STREAM = 80
 """Spawn key of the seed of the fresh horizons: apart from every stream that learning uses."""
 _DAY_S = 86_400.0
+_RESERVE = 0.10
+"""Where a calibration says nothing of its own error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateOptions:
     """For which testbed, how long, and how much a step may change: `largest_step` in the control's own unit.
 
-    `stack` is what the testbed's agent says it runs; empty means the one of the embedded testbed.
+    `stack` is what the testbed's agent says it runs; empty means the one of the embedded testbed. `reserve` is by which
+    share a core may be worth less on the testbed than on the twin (`col.recommend`); None takes the calibration's own
+    error on settings that it was not fitted to.
     """
 
     testbed: str = "embedded"
@@ -46,6 +50,7 @@ class CertificateOptions:
     valid_days: float = 30.0
     largest_step: float = 0.4
     most_gnbs: int = 2
+    reserve: float | None = None
     enabled: bool = True
 
     def with_asked(self, asked: Mapping[str, Any]) -> CertificateOptions:
@@ -89,6 +94,7 @@ def certify_run(
     description = scenario.description()
     status.doing = "looks for the cheapest configuration with a margin"
     progress.update(status)
+    reserve = _reserve(options, scenario)
     found = recommend(
         region,
         description.controls,
@@ -97,6 +103,7 @@ def certify_run(
         limits=BlastLimits(
             largest_step={"": options.largest_step}, groups=gnb_controls(scenario), most_groups=options.most_gnbs
         ),
+        reserve=reserve,
     )
     certification = Certification(steps=())
     if found.steps:
@@ -108,6 +115,7 @@ def certify_run(
     unit = next(iter(set(units.values()))) if len(set(units.values())) == 1 else ""
     document = {
         "options": asdict(options),
+        "reserve": reserve,
         "unit": unit,
         "base": found.base,
         "base_cost": found.base_cost,
@@ -126,6 +134,14 @@ def certify_run(
     folder.write_json(RECOMMENDATION, document)
     progress.update(status, _line(document))
     return document
+
+
+def _reserve(options: CertificateOptions, scenario: Scenario) -> float:
+    """Return by how much the twin may be too hopeful, as a share of what is bought."""
+    if options.reserve is not None:
+        return options.reserve
+    error = calibrated(scenario.calibration).throughput_error
+    return _RESERVE if error is None else error
 
 
 def _certify(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tui.arguments import Commands, Parser, add_address, add_command, add_output, add_runs_dir, amount, whole
+from tui.arguments import Commands, Parser, add_address, add_command, add_output, add_runs_dir, amount, share, whole
 
 __all__ = ["add_run_commands"]
 
@@ -123,6 +123,13 @@ def _add_certificates(parser: argparse.ArgumentParser) -> None:
         type=amount(),
         metavar="CORES",
         help="most that a control may change in one step, in its own unit (default: 0.4 core)",
+    )
+    group.add_argument(
+        "--reserve",
+        type=share,
+        metavar="SHARE",
+        help="keep φ also where a core on the testbed is worth that share less than on the twin, from 0 to below 1 "
+        "(default: the calibration's own error on settings left out of its fit)",
     )
     group.add_argument("--most-gnbs", type=whole(1), metavar="N", help="most gNBs that one step may touch (default: 2)")
 

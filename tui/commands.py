@@ -167,9 +167,12 @@ def _verdict(folder: Path, summary: dict[str, Any]) -> list[str]:
     return [*lines, f"report: {folder / 'report.html'}"]
 
 
+_CERTIFICATE_OPTIONS = ("testbed", "stack", "valid_days", "largest_step", "most_gnbs", "reserve")
+
+
 def _certificate_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return what was said of certificates, by the names of `certification.CertificateOptions`."""
-    return {name: getattr(args, name) for name in ("testbed", "stack", "valid_days", "largest_step", "most_gnbs")}
+    return {name: getattr(args, name) for name in _CERTIFICATE_OPTIONS}
 
 
 def _recommendation(found: dict[str, Any]) -> list[str]:

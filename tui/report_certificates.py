@@ -46,6 +46,7 @@ def _summary(found: Mapping[str, Any], recommended: Mapping[str, Any], unit: str
         ["sum of the limits", f"{number(recommended['reference_cost'], 2)} → {number(recommended['cost'], 2)} {unit}"],
         ["saved", f"{number(saved, 2)} {unit}" + _share(saved, float(recommended["reference_cost"]))],
         ["least bound on P(φ | do(x)) on the way", "–" if bound is None else number(float(bound), 4)],
+        ["kept in reserve: a core may be worth less on the testbed by", percent(float(found.get("reserve") or 0.0), 1)],
         ["for the testbed", _testbed(found["options"])],
         ["signed with key", str(found.get("key_id") or "–")],
         ["valid until", _date(found.get("expires_at_s"))],

@@ -22,7 +22,10 @@ _FOLDER = "data"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
-    """What a scenario takes from a calibration; it binds only where radio mode and MCS table match."""
+    """What a scenario takes from a calibration; it binds only where radio mode and MCS table match.
+
+    `throughput_error` is the largest NRMSE of throughput on settings left out of the fit, None where nobody looked.
+    """
 
     calibration_id: str
     radio_mode: str
@@ -32,6 +35,7 @@ class Calibrated:
     bits_per_prb_ul: int
     pucch_prb: float
     note: str
+    throughput_error: float | None = None
 
 
 def calibration_names() -> tuple[str, ...]:
@@ -52,6 +56,10 @@ def _read(name: str) -> Calibrated:
         bits_per_prb_dl=int(cell["bits_per_prb_dl"]),
         bits_per_prb_ul=int(cell["bits_per_prb_ul"]),
         pucch_prb=float(cell["pucch_prb"]),
+        throughput_error=max(
+            (v["throughput_nrmse"] for v in content["errors"].values() if "settings" in v and "throughput_nrmse" in v),
+            default=None,
+        ),
         note=f"calibrated: DU compute cost as fitted to {content['stack']} ({content['split']}, full buffers), {name}",
     )
 

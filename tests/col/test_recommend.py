@@ -70,6 +70,32 @@ def test_four_gnbs_come_to_what_they_need_and_the_box_around_it_in_four_steps() 
     assert found.target_cost == pytest.approx(4 * 0.60 + 4 * 0.44)
 
 
+def test_a_reserve_keeps_the_specification_where_a_core_is_worth_less() -> None:
+    found = four_gnbs(box_steps=0, reserve=0.08)
+
+    assert found.target == pytest.approx({n: 0.64 if "du" in n else 0.46 for n in FOUR})
+    assert all(0.92 * v >= (0.58 if "du" in n else 0.42) - 1e-9 for n, v in found.target.items())
+
+
+def test_a_reserve_does_not_jump_over_a_hole_of_the_region() -> None:
+    # Between 0.55 and 0.57 nothing holds: what is worth a little less must not lie there either.
+    def bound(x: FloatArray) -> FloatArray:
+        return np.where((x[:, 0] >= 0.5 - 1e-9) & ~((x[:, 0] > 0.55) & (x[:, 0] < 0.57)), 1.0, 0.0)
+
+    controls, limits = [control("a")], BlastLimits(groups={"g": ("a",)}, most_groups=1)
+    found = recommend(
+        MadeRegion(("a",), bound), controls, {"a": 1.2}, rates={"a": 1.0}, limits=limits, box_steps=0, reserve=0.1
+    )
+
+    assert found.target["a"] >= 0.57 / 0.9 - 1e-9
+
+
+@pytest.mark.parametrize("reserve", [-0.1, 1.0, float("nan")])
+def test_a_reserve_that_is_no_share_is_refused(reserve: float) -> None:
+    with pytest.raises(InputError, match="reserve"):
+        four_gnbs(reserve=reserve)
+
+
 def test_without_a_box_the_border_itself_is_recommended() -> None:
     assert four_gnbs(box_steps=0).target == pytest.approx({n: 0.58 if "du" in n else 0.42 for n in FOUR})
 
