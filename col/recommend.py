@@ -119,8 +119,8 @@ def recommend(
     `base` is the full control vector that is confirmed (or the reference); `rates` are the cost per unit of each
     control, as in `col.problem.Cost`: a control without a rate, not live, or touching more groups than a step may stays
     where it is. `margin` is how far the bound at the recommended point must lie above alpha (no higher than half way
-    to 1); `box_steps` is k of the box of ±k resolutions around it that must lie in the region. `reserve` is the share by
-    which every control with a rate may be worth less than the model says (0 to below 1).
+    to 1); `box_steps` is k of the box of ±k resolutions around it that must lie in the region. `reserve` is by which
+    share of its value every control with a rate may be worth less than the model says (0 to below 1).
 
     From the base one control at a time, the one that costs the least safety first, in steps that halve: a local
     minimum, which is the minimum where lowering a control never helps another.

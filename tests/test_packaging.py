@@ -38,7 +38,7 @@ class Installed:
         return subprocess.run(
             [self.scripts / script, *arguments],
             cwd=self.empty,
-            env=clean,
+            env={**clean, "RANTWIN_CONFIG_DIR": str(self.scripts.parent / "config")},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
