@@ -1,0 +1,250 @@
+"""The twin's side: a run folder, finished or being written by another process, read again only where it grew."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from col.certificate import SignedCertificate
+from col.errors import InputError
+from col.plant import Control, Metric, MetricKind, Windows, concatenate_windows
+from tui.certificate_files import load_certificates
+from tui.run_folder import RunFolder
+from tui.watch.feeds_rows import Layout, columns_of, holes_in, layout_of, places_of
+from tui.watch.state import Connection, GnbPlace, PlantView, Rehearsal, RehearsalView, TrialPoint
+from tui.window_store import read_windows
+
+__all__ = ["KEEP", "NO_RUN", "TwinFeed", "TwinPicture", "writer_of"]
+
+KEEP = 240
+"""Windows that the screen keeps of a plant: an hour of 15 s."""
+
+NO_RUN = "no run yet: 'rantwin rehearse' makes one, or press n to rehearse here"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinPicture:
+    """What is known of a run: the plant's view, how far its rehearsal is, its trials, certificates, and all windows."""
+
+    plant: PlantView
+    rehearsal: RehearsalView
+    trials: tuple[TrialPoint, ...] = ()
+    controls: tuple[Control, ...] = ()
+    places: tuple[GnbPlace, ...] = ()
+    certificates: tuple[SignedCertificate, ...] = ()
+    windows: Windows | None = None
+    layout: Layout | None = None
+    specification: str = ""
+    alpha: float = 0.9
+    cheapest: Mapping[str, float] = field(default_factory=dict)
+    region_mark: tuple[float, int] | None = None
+    """Time and size of the region's file, None where there is none yet."""
+
+
+def nothing(words: str = NO_RUN) -> TwinPicture:
+    """Return the picture of no run."""
+    return TwinPicture(plant=PlantView(name="twin", words=words), rehearsal=RehearsalView(words=words))
+
+
+class TwinFeed:
+    """Reads one run folder; `poll` returns what is known now, and is cheap where nothing changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._folder: RunFolder | None = None
+        self._parts: dict[str, Windows] = {}
+        self._merged = False
+        self._lines: list[Mapping[str, Any]] = []
+        self._read_bytes = 0
+        self._certificates: tuple[SignedCertificate, ...] = ()
+        self._certificate_mark: object = None
+        self._received_s: float | None = None
+        self._picture: TwinPicture | None = None
+        self._mark: object = None
+
+    def poll(self, now_s: float) -> TwinPicture:
+        """Return what is known of the run; a folder that is no run, or is broken, is said in words."""
+        try:
+            return self._poll(now_s)
+        except (InputError, OSError) as error:
+            words = f"the run cannot be read: {error}"
+            if self._picture is None:
+                return nothing(words)
+            plant = replace(self._picture.plant, connection=Connection.LOST, words=words)
+            return replace(self._picture, plant=plant)
+
+    def _poll(self, now_s: float) -> TwinPicture:
+        if self._folder is None:
+            self._folder = RunFolder.open(self.path)
+        before = len(self._parts)
+        had_any = self._picture is not None
+        self._read_new()
+        writer = writer_of(self.path / "run.json")
+        if had_any and len(self._parts) != before and not self._merged:
+            self._received_s = now_s
+        summary_there = self._folder.is_finished
+        if summary_there and writer is None:
+            self._received_s = None
+        mark = (len(self._parts), self._merged, len(self._lines), summary_there, writer, self._received_s,
+                self._region_mark(), self._read_certificates())  # fmt: skip
+        if self._picture is None or mark != self._mark:
+            self._picture, self._mark = self._make(writer), mark
+        return self._picture
+
+    def _read_new(self) -> None:
+        """Read parts and lines that were not there before; the parts vanish once they are merged."""
+        if self._merged:
+            return
+        whole = self.path / "windows.parquet"
+        if whole.is_file():
+            windows, _ = read_windows(whole)
+            self._parts, self._merged = {whole.name: windows}, True
+        else:
+            for part in sorted((self.path / "windows.parts").glob("*.parquet")):
+                if part.name not in self._parts:
+                    with contextlib.suppress(FileNotFoundError, InputError):
+                        self._parts[part.name] = read_windows(part)[0]
+        journal = self.path / "interventions.jsonl"
+        if journal.is_file() and journal.stat().st_size != self._read_bytes:
+            if journal.stat().st_size < self._read_bytes:  # a resumed run mended it
+                self._lines, self._read_bytes = [], 0
+            with journal.open("rb") as source:
+                source.seek(self._read_bytes)
+                for line in source:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._read_bytes += len(line)
+                    self._lines.append(json.loads(line))
+
+    def _read_certificates(self) -> int:
+        files = sorted((self.path / "certificates").glob("*.json"))
+        mark = tuple((file.name, file.stat().st_mtime_ns) for file in files)
+        if mark != self._certificate_mark:
+            self._certificates, self._certificate_mark = tuple(load_certificates(self.path)), mark
+        return hash(mark)
+
+    def _region_mark(self) -> tuple[float, int] | None:
+        try:
+            facts = (self.path / "region.npz").stat()
+        except FileNotFoundError:
+            return None
+        return (facts.st_mtime, facts.st_size)
+
+    def _make(self, writer: int | None) -> TwinPicture:
+        assert self._folder is not None
+        manifest = self._folder.manifest
+        controls = tuple(Control(**entry) for entry in manifest["controls"])
+        places = places_of(manifest.get("groups", ()))
+        layout = self._picture.layout if self._picture and self._picture.layout else _layout(manifest, controls, places)
+        windows = self._windows()
+        recent = windows.take(slice(max(0, len(windows) - KEEP), None)) if windows is not None else None
+        on = manifest.get("on")
+        rehearsal = self._rehearsal(writer, windows)
+        summary = self._folder.read_json("summary.json") or {}
+        plant = PlantView(
+            name="twin",
+            title=f"{manifest['scenario']}, seed {manifest['seed']}" + (f", learned on {on['plant_id']}" if on else ""),
+            emulated=bool(on and on.get("emulated")),
+            connection=Connection.CONNECTED,
+            words=rehearsal.words,
+            rows=layout.rows,
+            sequence=recent.sequence if recent is not None else np.empty(0, dtype=np.int64),
+            values=columns_of(layout, recent) if recent is not None else {},
+            holes=holes_in(recent.sequence) if recent is not None else (),
+            window_s=float(manifest["window_s"]),
+            received_s=self._received_s,
+            in_force={c.name: float(recent.controls[c.name][-1]) for c in controls if c.name in recent.controls}
+            if recent is not None and len(recent)
+            else {},
+        )
+        return TwinPicture(
+            plant=plant,
+            rehearsal=rehearsal,
+            trials=tuple(_point(record) for record in self._lines),
+            controls=controls,
+            places=places,
+            certificates=self._certificates,
+            windows=windows,
+            layout=layout,
+            specification=str(manifest["specification"]),
+            alpha=float(manifest["alpha"]),
+            cheapest=dict((summary.get("cheapest") or {}).get("controls") or {}),
+            region_mark=self._region_mark(),
+        )
+
+    def _windows(self) -> Windows | None:
+        tables = sorted((w for w in self._parts.values() if len(w)), key=lambda w: int(w.sequence[0]))
+        return concatenate_windows(tables) if tables else None
+
+    def _rehearsal(self, writer: int | None, windows: Windows | None) -> RehearsalView:
+        assert self._folder is not None
+        manifest = self._folder.manifest
+        settings = manifest["settings"]
+        trial_windows = sum(int(line.get("windows", 0)) for line in self._lines)
+        passive = max(0, (len(windows) if windows is not None else 0) - trial_windows)
+        state = Rehearsal.RUNNING if writer is not None else Rehearsal.STOPPED
+        words = "rehearsal runs" if writer is not None else "rehearsal stopped: press u to resume it"
+        summary: Mapping[str, Any] = {}
+        if writer is None and self._folder.is_finished:
+            summary = self._folder.read_json("summary.json") or {}
+            state, words = Rehearsal.FINISHED, f"rehearsal finished: {summary.get('reason', '')}".rstrip(": ")
+        return RehearsalView(
+            state=state,
+            run=str(self.path),
+            scenario=str(manifest["scenario"]),
+            seed=int(manifest["seed"]),
+            passive_done=min(passive, int(settings["passive_windows"])),
+            passive_total=int(settings["passive_windows"]),
+            trials_done=len(self._lines),
+            trials_total=int(settings["max_trials"]),
+            violations=sum(line.get("verdict") == "fail" for line in self._lines),
+            region_share=summary.get("region_volume"),
+            words=words,
+        )
+
+
+def _layout(manifest: Mapping[str, Any], controls: tuple[Control, ...], places: tuple[GnbPlace, ...]) -> Layout:
+    nodes: Mapping[str, str] = manifest.get("graph", {}).get("nodes", {})
+    targets = {name for name, kind in nodes.items() if kind == "target"} | set(manifest["specification_metrics"])
+    metrics = [
+        Metric(name=name, unit=unit, kind=MetricKind.TARGET if name in targets else MetricKind.OBSERVABLE)
+        for name, unit in manifest.get("units", {}).items()
+    ]
+    return layout_of(controls, metrics, places, specification=str(manifest["specification"]))
+
+
+def _point(record: Mapping[str, Any]) -> TrialPoint:
+    robustness = record.get("robustness")
+    return TrialPoint(
+        number=int(record["index"]) + 1,
+        values={name: float(value) for name, value in record["controls"].items()},
+        outcome=str(record.get("outcome", "")),
+        verdict=str(record.get("verdict") or ""),
+        robustness=float("nan") if robustness is None else float(robustness),
+        limiting=str(record.get("limiting", "")),
+        why=str(record.get("why", "")),
+    )
+
+
+def writer_of(path: Path) -> int | None:
+    """Return the process that holds the run's lock, None where nobody writes to it.
+
+    Read from /proc/locks: taking the lock to find out would refuse it to a rehearsal that begins just then.
+    """
+    try:
+        facts = path.stat()
+        device = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if len(words) > 5 and words[1] == "FLOCK" and words[3] == "WRITE" and words[5] == device:
+                return int(words[4])
+    except (OSError, ValueError):
+        return None
+    return None
