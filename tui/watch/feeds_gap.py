@@ -1,0 +1,123 @@
+"""The gap between the plants: the twin's number for each row minus the testbed's, and what the twin had predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from col.certificate import Certificate, Prediction, SignedCertificate
+from col.plant import Control, Windows
+from tui.watch.feeds_rows import Layout, columns_of
+from tui.watch.state import GapRow, GapView, PlantView
+
+__all__ = ["GapFinder"]
+
+FloatArray = NDArray[np.float64]
+
+
+class GapFinder:
+    """Finds what the twin says of the testbed's configuration: its own windows there, else a certificate's interval."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._expected: dict[str, float] = {}
+        self._words = ""
+        self._predictions: Mapping[str, tuple[float, float]] = {}
+
+    def gap(
+        self,
+        twin: PlantView,
+        testbed: PlantView,
+        *,
+        windows: Windows | None,
+        layout: Layout | None,
+        controls: Sequence[Control],
+        certificates: Sequence[SignedCertificate],
+        horizon: int,
+        drift: float | None,
+    ) -> GapView:
+        """Return the gap of each row that both plants have; `horizon` windows make the testbed's mean."""
+        if not twin.rows or not len(testbed.sequence):
+            return GapView(drift=drift)
+        key = (id(windows), tuple(testbed.in_force.items()), tuple(c.digest for c in certificates))
+        if key != self._key:
+            self._key = key
+            self._look(testbed.in_force, windows, layout, controls, certificates)
+        rows = {}
+        for row in twin.rows:
+            column = testbed.values.get(row.key)
+            if column is None:
+                continue
+            expected = self._expected.get(row.key, math.nan) if self._expected else twin.latest(row.key)
+            here = testbed.latest(row.key)
+            low, high = self._predictions.get(row.key, (math.nan, math.nan))
+            mean = _mean(column, testbed.sequence, horizon)
+            known = not math.isnan(low) and not math.isnan(mean)
+            rows[row.key] = GapRow(
+                key=row.key, twin=expected, testbed=here, gap=expected - here, low=low, high=high, mean=mean,
+                inside=low <= mean <= high if known else None,
+            )  # fmt: skip
+        return GapView(rows=rows, words=self._words, drift=drift)
+
+    def _look(
+        self,
+        in_force: Mapping[str, float],
+        windows: Windows | None,
+        layout: Layout | None,
+        controls: Sequence[Control],
+        certificates: Sequence[SignedCertificate],
+    ) -> None:
+        near = {control.name: control.resolution / 2 + 1e-9 for control in controls}
+        self._expected, self._predictions = {}, {}
+        self._words = "twin: latest window of the run, at another configuration"
+        predicted, certificate = _prediction(in_force, certificates, near)
+        if predicted is not None and certificate is not None:
+            self._predictions = predicted
+            self._expected = {name: (low + high) / 2 for name, (low, high) in predicted.items()}
+            self._words = f"twin: predicted by certificate {certificate.digest[:12]} for this configuration"
+        if windows is None or layout is None or not in_force:
+            return
+        at = np.ones(len(windows), dtype=bool)
+        for name, value in in_force.items():
+            if name not in windows.controls:
+                return
+            at &= np.abs(windows.controls[name] - value) <= near.get(name, 1e-9)
+        if at.any():
+            columns = columns_of(layout, windows)
+            means = {name: float(np.nanmean(c[at])) for name, c in columns.items() if not np.all(np.isnan(c[at]))}
+            self._expected = {**means, **self._expected}
+            if predicted is None:
+                self._words = f"twin: mean of its {int(at.sum())} windows at this configuration"
+        elif predicted is not None:
+            self._words += "; rows without a prediction have no gap"
+
+
+def _prediction(
+    in_force: Mapping[str, float], certificates: Sequence[SignedCertificate], near: Mapping[str, float]
+) -> tuple[dict[str, tuple[float, float]] | None, Certificate | None]:
+    """Return the intervals of the certificate that ends or begins at this configuration, the target's first."""
+    read = [signed.certificate() for signed in certificates]
+    for at_target in (True, False):
+        for certificate in read:
+            values = certificate.target if at_target else certificate.base
+            if values.keys() == in_force.keys() and all(
+                abs(value - in_force[name]) <= near.get(name, 1e-9) for name, value in values.items()
+            ):
+                return {name: _ends(p, at_target) for name, p in certificate.predictions.items()}, certificate
+    return None, None
+
+
+def _ends(prediction: Prediction, at_target: bool) -> tuple[float, float]:
+    if at_target:
+        return prediction.target_low, prediction.target_high
+    return prediction.base_low, prediction.base_high
+
+
+def _mean(column: FloatArray, sequence: NDArray[np.int64], horizon: int) -> float:
+    """Return the mean of the last `horizon` windows, NaN where one of them is missing."""
+    if len(column) < horizon or int(sequence[-1] - sequence[-horizon]) != horizon - 1:
+        return math.nan
+    return float(np.mean(column[-horizon:]))

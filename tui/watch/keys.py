@@ -1,0 +1,87 @@
+"""The keys of the screen, as data: each has an id, so that a keymap can change it (`[keys]` in watch.toml)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from textual.binding import Binding
+
+from col.errors import InputError
+
+__all__ = ["BINDINGS", "TABS", "read_keymap"]
+
+TABS = (
+    ("plants", "Plants", "p"),
+    ("region", "Region", "r"),
+    ("promotions", "Promotions", "m"),
+    ("journal", "Journal", "l"),
+    ("topology", "Topology", "y"),
+    ("help", "Help", "question_mark"),
+)
+"""Id, title and key of each view, in order."""
+
+
+def _binding(key: str, action: str, words: str, name: str, tooltip: str = "", **more: object) -> Binding:
+    shown = bool(more.pop("show", False))
+    return Binding(key, action, words, tooltip=tooltip or words, id=name, show=shown, **more)  # type: ignore[arg-type]  # what is left are key_display and priority
+
+
+BINDINGS = [
+    _binding("question_mark,f1", "tab('help')", "Help", "help", "keys, views and words", show=True, key_display="?"),
+    _binding("colon", "command_palette", "Commands", "commands", "every command, by name", show=True, key_display=":"),
+    _binding("p", "tab('plants')", "Plants", "plants", "twin, testbed and the gap between them"),
+    _binding("r", "tab('region')", "Region", "region", "where φ holds, with confidence"),
+    _binding("m", "tab('promotions')", "Promotions", "promotions", "queue, plan, gate, lease and verdicts"),
+    _binding("l", "tab('journal')", "Journal", "journal", "what happened on the testbed", show=True),
+    _binding("y", "tab('topology')", "Topology", "topology", "RU, DU, CU, links, hosts and core"),
+    _binding("slash", "filter", "Filter", "filter", "only rows that contain a text", show=True, key_display="/"),
+    _binding("1", "gnb('1')", "gNB 1", "gnb_1"),
+    _binding("2", "gnb('2')", "gNB 2", "gnb_2"),
+    _binding("3", "gnb('3')", "gNB 3", "gnb_3"),
+    _binding("4", "gnb('4')", "gNB 4", "gnb_4"),
+    _binding("0", "gnb('')", "All gNBs", "gnb_all"),
+    _binding("t", "show_next", "Twin/testbed", "show", "twin, testbed or both", show=True),
+    _binding("z", "zoom", "Zoom", "zoom", "the view alone, or all again", show=True),
+    _binding("space", "freeze", "Freeze", "freeze", "keep what is shown while it goes on", show=True),
+    _binding("plus,equals_sign", "refresh(1)", "Faster", "faster", "redraw more often", key_display="+"),
+    _binding("minus", "refresh(-1)", "Slower", "slower", "redraw less often", key_display="-"),
+    _binding("e", "export", "Export", "export", "what is shown, as CSV, JSON or SVG", show=True),
+    _binding("n", "act('rehearse')", "Rehearse", "rehearse", "start a rehearsal on the twin"),
+    _binding("x", "act('stop')", "Stop", "stop", "stop the rehearsal; it can be resumed"),
+    _binding("u", "act('resume')", "Resume", "resume", "go on with a stopped rehearsal"),
+    _binding("s", "act('serve')", "Serve", "serve", "start the embedded EMULATED testbed and its agent"),
+    _binding("a", "act('approve')", "Approve", "approve", "apply the next certified step, asked first", show=True),
+    _binding("c", "act('confirm')", "Confirm", "confirm", "keep what was promoted, asked first", show=True),
+    _binding("R", "act('roll back')", "Roll back", "roll_back", "bring the testbed back, asked first", show=True),
+    _binding(
+        "ctrl+k", "act('kill switch')", "Kill", "kill_switch",
+        "bring the testbed back at once: not asked", show=True, priority=True, key_display="^k",
+    ),
+    _binding("escape", "back", "Back", "back", "leave the filter, the zoom, the gNB"),
+    _binding("q", "leave", "Quit", "quit", "leave the screen", show=True),
+]  # fmt: skip
+
+
+def read_keymap(path: Path) -> Mapping[str, str]:
+    """Return id -> keys of a file's table `keys`; empty where there is no file.
+
+    Raises:
+        InputError: not TOML, or an id that there is not.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        keys = tomllib.loads(path.read_text(encoding="utf-8")).get("keys", {})
+    except ValueError as error:
+        raise InputError(f"not TOML ({error})", source=str(path)) from error
+    known = {binding.id for binding in BINDINGS}
+    for name, key in keys.items() if isinstance(keys, dict) else ():
+        if name not in known:
+            raise InputError(
+                f"no such key; known are {', '.join(sorted(str(k) for k in known))}", source=str(path), key=name
+            )
+        if not isinstance(key, str) or not key:
+            raise InputError("must be keys with commas between them, as 'f5' or 'ctrl+r,r'", source=str(path), key=name)
+    return dict(keys)
