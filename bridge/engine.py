@@ -22,6 +22,7 @@ from bridge.identity import Identity
 from bridge.journal import Draft, Journal, JournalError
 from bridge.plan import Plan, PlanRequest
 from bridge.promotion import Actor, Cause, Event, Promotion, State
+from bridge.reasons import Reason, ReasonCode, RefusedForReasons
 from bridge.records import Record
 from bridge.settings import EngineSettings
 from bridge.testbed import JournalEntry, TestbedStatus
@@ -153,10 +154,17 @@ class Engine:
         record = self._desk.find(promotion_id)
         if record.state is State.CONFIRMED:
             return self._seen(record)
-        self._watch.check_timers()
+        self._watch.tick()  # a window may have closed since the last look
         record = self._desk.find(promotion_id)
+        if record.state is State.CONFIRMED:
+            return self._seen(record)
         if record.state is not State.WATCHING:
-            raise RefusedError((f"promotion {promotion_id} is {record.state}{_because(record)}",))
+            text = f"promotion {promotion_id} is {record.state}{_because(record)}"
+            if record.cause is Cause.TESTBED_CHANGED:
+                raise RefusedForReasons((Reason(code=ReasonCode.CONFLICT, text=text),))
+            raise RefusedError((text,))
+        if self._watch.is_blind:
+            raise UnreachableError(f"the testbed cannot be read: {self._desk.calls.problem}")
         if record.verdict is not Verdict.PASS:
             watched = f"{len(record.windows)} of {record.windows_needed} windows"
             raise RefusedError((f"the verdict is not pass yet: {watched} were watched",))
@@ -250,6 +258,7 @@ class Engine:
                 Actor.OPERATOR,
                 who=who,
                 details={"cause": str(cause), "text": text},
+                reasons=(Reason(code=ReasonCode.PLAN_EXPIRED, text=text),),
                 cause=cause,
                 cause_text=text,
             )

@@ -25,6 +25,8 @@ from col.specification import Specification, Verdict
 __all__ = ["Watch"]
 
 _MOST_JUDGED = 200
+_MOST_LATE = 20
+"""A window that comes so many windows after its successors is not even recorded any more."""
 _GRACE_WINDOWS = 0.5
 _GRACE_S = 0.25
 """A window that is later than both is missing. Less than the one window that a rollback has after its cause."""
@@ -35,6 +37,8 @@ class Watch:
 
     def __init__(self, desk: Desk, recorder: Recorder) -> None:
         self._desk, self._recorder = desk, recorder
+        self.is_blind = False
+        """Whether controls or windows of the testbed could not be read at the last look."""
         self.specification = Specification.parse(desk.settings.requirements.specification, source="requirements")
 
     def horizon(self, record: Record) -> int:
@@ -128,7 +132,8 @@ class Watch:
         reading = desk.read()
         if reading is not None and self._changed(record, reading):
             return
-        self._recorder.pull(record.first_sequence)
+        since = max(record.first_sequence or 0, self._recorder.last + 1 - _MOST_LATE)
+        self.is_blind = not self._recorder.pull(since) or reading is None
         first = self._judged_from(record)
         windows, lost = self._counted(record, first)
         if not len(windows) or (record.windows and int(windows.sequence[-1]) == record.windows[-1].sequence):
@@ -149,8 +154,8 @@ class Watch:
                 record,
                 windows=state.watched,
                 windows_needed=max(state.windows_needed, record.windows_needed),
-                verdict=state.verdict if state.verdict is not None else record.verdict,
-                robustness=record.robustness if _known(state) is None else _known(state),
+                verdict=state.verdict,
+                robustness=_known(state, record.robustness),
                 lost=lost,
             )
         )
@@ -174,7 +179,7 @@ class Watch:
         return self.horizon(record) + self._desk.settings.watch.initial_delay_windows
 
     def _try_to_keep(self, record: Record) -> None:
-        if record.verdict is Verdict.PASS and record.request.auto_confirm and self._desk.reading is not None:
+        if record.verdict is Verdict.PASS and record.request.auto_confirm and not self.is_blind:
             with contextlib.suppress(RefusedError, UnreachableError):
                 self.keep(record, AGENT, Actor.AGENT)
 
@@ -192,6 +197,7 @@ class Watch:
 
         Raises:
             UnreachableError: the testbed cannot be read; nothing changed.
+            RefusedError: a timer ran out while the testbed was read; the promotion is rolling back.
             RefusedForReasons: something else is in force; the promotion is rolling back.
         """
         desk = self._desk
@@ -201,6 +207,9 @@ class Watch:
         if self._changed(record, reading):
             text = f"{record.cause_text or 'the testbed was changed by somebody else'}: rolled back"
             raise RefusedForReasons((Reason(code=ReasonCode.CONFLICT, text=text),))
+        if self.check_timers():
+            over = desk.find(record.promotion_id)
+            raise RefusedError((f"promotion {record.promotion_id} is {over.state} ({over.cause_text})",))
         # The automation stays suspended: it would move what is confirmed here.
         facts = {"confirmed": {**desk.confirmed, **record.set_values}, "automation": False, "last_change_s": desk.now_s}
         details = {"values": dict(record.set_values), "robustness": record.robustness}
@@ -272,13 +281,15 @@ def _blank(like: Windows, record: Record, sequence: tuple[int, ...]) -> Windows:
     )
 
 
-def _known(state: WatchState) -> float | None:
-    """Return the robustness once it is known, its upper bound where that is a failure already."""
-    if state.verdict is Verdict.PASS and math.isfinite(state.robustness_low):
-        return state.robustness_low
-    if state.verdict is Verdict.FAIL and math.isfinite(state.robustness_high):
-        return state.robustness_high
-    return None
+def _known(state: WatchState, before: float | None) -> float | None:
+    """Return the robustness once it is known, its upper bound where that is a failure already.
+
+    After a pass `before` stands while the next round is watched.
+    """
+    if state.verdict is None:
+        return None
+    bound = state.robustness_high if state.verdict is Verdict.FAIL else state.robustness_low
+    return bound if math.isfinite(bound) else before
 
 
 def _why(state: WatchState, lost: tuple[int, ...]) -> str:

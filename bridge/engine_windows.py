@@ -29,8 +29,11 @@ class Recorder:
         """The highest number seen, -1 without windows."""
         return int(self.recent.sequence[-1]) if self.recent is not None and len(self.recent) else -1
 
-    def pull(self, since: int | None = None) -> None:
-        """Fetch windows that closed, from the first unseen one or from `since` on (some may come late)."""
+    def pull(self, since: int | None = None) -> bool:
+        """Fetch windows that closed, from the first unseen one or from `since` on (some may come late).
+
+        Return whether the testbed answered.
+        """
         reading = self._desk.reading
         if reading is not None and self.last >= reading.next_sequence:
             # A window that begins only after the reading cannot have closed: the testbed numbers its windows anew.
@@ -38,16 +41,15 @@ class Recorder:
             with contextlib.suppress(JournalError):
                 self._desk.journal.drop_windows()
         new = self._desk.calls.windows(self.last + 1 if since is None else min(since, self.last + 1), _PULL)
-        if new is None or not len(new):
-            return
-        if self.recent is not None:
+        if new is not None and self.recent is not None:
             new = new.take(~np.isin(new.sequence, self.recent.sequence))
-            if not len(new):
-                return
+        if new is None or not len(new):
+            return new is not None
         self.recent = merge(self.recent, new).take(slice(-_RECENT, None))
         self._desk.version += 1
         with contextlib.suppress(JournalError):
             self._desk.journal.save_windows(new, self._desk.settings.windows_kept)
+        return True
 
     def latest(self, count: int) -> Windows:
         """Return the last `count` windows, fewer where there are no more."""

@@ -13,7 +13,7 @@ After `initial_delay_windows` come rounds of `horizon` windows. φ has to hold w
 passes when its last window is there, nothing was missing and φ holds, and is otherwise inconclusive at its end; then
 the next one begins with the next window. `failure_limit` failed rounds, or `inconclusive_limit` incomplete windows in a
 row, and the watchdog gives up. That is final. A pass is not: as long as the promotion is not confirmed it is watched,
-and what is seen then can still end it.
+what is seen then can still end it, and a later round that does not pass takes the verdict back.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TOLERANCE = 1e-6
 class WatchState:
     """What the windows watched so far say.
 
-    `verdict` is None while undecided; `give_up` is why to roll back now. `robustness_low` and `robustness_high` bound
+    `verdict` is that of the last round that is over, None while undecided; `give_up` is why to roll back now. `robustness_low` and `robustness_high` bound
     the robustness of the round watched now, or of the last one that is over. `rounds` rounds are over; after
     `windows_needed` windows (the delay included) the present one is, or was the first that passed. `changed` are
     controls that are not as we set them: control -> (what we had set, what was in force). `last_sequence` is the
@@ -160,20 +160,18 @@ class _Watch:
             if self.failures >= self.dog.limits.failure_limit:
                 self._give_up(Cause.SPECIFICATION_FAILED, Verdict.FAIL)
                 return
-            self._next_round()
+            self._next_round(None)
         elif len(self.round) == self.dog.horizon:
-            if self._passes(low):
-                self.state = replace(self.state, verdict=Verdict.PASS)
-            self._next_round()
+            self._next_round(Verdict.PASS if self._passes(low) else None)
         if self.incomplete_in_a_row >= self.dog.limits.inconclusive_limit:
             self._give_up(Cause.INCONCLUSIVE, Verdict.INCONCLUSIVE)
 
-    def _next_round(self) -> None:
+    def _next_round(self, verdict: Verdict | None) -> None:
         self.round = []
         needed = self.state.windows_needed
-        if self.state.verdict is not Verdict.PASS:
+        if verdict is not Verdict.PASS:
             needed = len(self.watched) + self.dog.horizon
-        self.state = replace(self.state, rounds=self.state.rounds + 1, windows_needed=needed)
+        self.state = replace(self.state, verdict=verdict, rounds=self.state.rounds + 1, windows_needed=needed)
 
     def _give_up(
         self, cause: Cause, verdict: Verdict, changed: Mapping[str, tuple[float, float]] | None = None
