@@ -24,8 +24,16 @@ def headline(data: ReportData) -> str:
         limiting = summary.get("limiting") or "the specification"
         return f"The specification does not hold at the reference configuration: {limiting} fails"
     text = f"{percent(summary['region_volume'])} of the control box is known safe"
-    cheapest = summary.get("cheapest")
-    if cheapest:
+    cheapest, recommended = summary.get("cheapest"), summary.get("recommended")
+    if recommended and recommended.get("steps_certified"):
+        # What was certified, not the luckiest point of the region, is what anybody should take away.
+        total, reference = float(recommended["cost"]), float(recommended["reference_cost"])
+        saved = f" ({percent(1 - total / reference, 0)} less)" if total < reference else ""
+        text += (
+            f"; certified down to {number(total, 2)} of {number(reference, 2)} {cheapest['unit'] if cheapest else ''}"
+        )
+        text = f"{text.rstrip()}{_s(reference) if cheapest else ''}{saved}"
+    elif cheapest:
         total, reference = float(cheapest["total"]), float(cheapest["reference_total"])
         saved = f", {percent(1 - total / reference, 0)} less than the reference" if total < reference else ""
         text += f"; the cheapest safe configuration found needs {number(total, 2)} {cheapest['unit']}{_s(total)}{saved}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from tui.figures.region import SliceView, TrialMark, region_figure
 from tui.figures.svg import number, ticks
 from tui.report import render_figures, render_report
 from tui.report_data import load_report_data, load_slices, save_slices
+from tui.report_findings import headline
 from tui.report_html import percent
 from tui.run_folder import RunFolder
 
@@ -230,3 +232,13 @@ def test_a_calibration_document_becomes_panels_with_points_over_curves() -> None
 def test_the_made_up_run_covers_all_controls(tmp_path: Path) -> None:
     page = parse(report_of(make_run(tmp_path)))
     assert all(name in page.text for name in CONTROLS)
+
+
+def test_the_headline_speaks_of_what_was_certified_rather_than_of_the_luckiest_point(tmp_path: Path) -> None:
+    data = load_report_data(make_run(tmp_path))
+    assert data.summary is not None
+    recommended = {"cost": 4.19, "reference_cost": 9.6, "steps_certified": 4}
+    said = headline(replace(data, summary={**data.summary, "recommended": recommended}))
+
+    assert "certified down to 4.19 of 9.6 cores (56 % less)" in said
+    assert "cheapest" not in said
