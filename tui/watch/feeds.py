@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bridge.testbed import TestbedStatus
 from col.errors import InputError
 from col.specification import Specification
 from tui.run_folder import find_run
@@ -130,6 +131,11 @@ class Feeds:
             operate=look.operate,
             refresh_s=look.refresh_s,
         )
+
+    @property
+    def status(self) -> TestbedStatus | None:
+        """What the agent said last."""
+        return self._pieces.testbed.status
 
     def choose(self, run: Path) -> None:
         """Show this run from now on."""

@@ -59,7 +59,7 @@ BINDINGS = [
         "ctrl+k", "act('kill switch')", "Kill", "kill_switch",
         "bring the testbed back at once: not asked", show=True, priority=True, key_display="^k",
     ),
-    _binding("escape", "back", "Back", "back", "leave the filter, the zoom, the gNB"),
+    _binding("escape", "leave_look", "Back", "back", "leave the filter, the zoom, the gNB"),
     _binding("q", "leave", "Quit", "quit", "leave the screen", show=True),
 ]  # fmt: skip
 

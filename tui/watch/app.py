@@ -1,0 +1,325 @@
+"""The app: takes a state from the feeds at each refresh, hands it to the view in sight, and acts on what views say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from textual import on
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
+from textual.command import Provider
+from textual.css.query import NoMatches
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Footer, Input, Static, TabbedContent, TabPane
+
+from col.errors import RantwinError
+from tui.watch.acts import Acts
+from tui.watch.export import FORMATS, csv_text, file_name, json_text, write_new
+from tui.watch.feeds import Feeds, Look
+from tui.watch.keys import BINDINGS, TABS
+from tui.watch.messages import ActRequested, AxesChosen, CursorMoved, FilterChanged, GnbChosen, StateChanged
+from tui.watch.palette import WatchCommands
+from tui.watch.small_dialogs import ChooseDialog
+from tui.watch.state import Notice, Severity, Show, WatchState
+from tui.watch.strip import strip_text
+from tui.watch.style import CSS
+from tui.watch.themes import DEFAULT_THEME, THEMES
+from tui.watch.views import view_of
+
+__all__ = ["REFRESHES_S", "View", "WatchApp"]
+
+REFRESHES_S = (5.0, 2.0, 1.0, 0.5, 0.25)
+"""Seconds between two drawings, slowest first; never more than four a second."""
+
+
+class View(Protocol):
+    """What a view must do."""
+
+    def show(self, state: WatchState) -> None:
+        """Draw that state and nothing else."""
+        ...
+
+
+class WatchApp(App[None]):
+    """The screen. `feeds` make its states; `folder` takes exports; without `operate` it changes no testbed."""
+
+    TITLE = "rantwin watch"
+    CSS = CSS
+    BINDINGS: ClassVar[list[BindingType]] = list(BINDINGS)
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = App.COMMANDS | {WatchCommands}
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self,
+        feeds: Feeds,
+        *,
+        operate: bool = False,
+        folder: Path | None = None,
+        runs_dir: Path = Path("runs"),
+        keymap: Mapping[str, str] | None = None,
+        scenario: str = "",
+        follow: bool = True,
+    ) -> None:
+        super().__init__()
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
+        self.VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+        self.feeds, self._folder, self._runs_dir = feeds, folder or Path.cwd(), runs_dir
+        self._keys, self._follow = dict(keymap or {}), follow
+        self.scenario = scenario
+        self.look = Look(operate=operate)
+        self.state: WatchState = feeds.state(self.look)
+        self._kept: WatchState | None = None
+        self._timer: Timer | None = None
+        self._said: Notice | None = None
+        self._strip = ""
+        self.acts = Acts(self)
+
+    # --- the screen ---------------------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """Make strip, tabs, filter and footer."""
+        yield Static(id="strip")
+        with TabbedContent(id="tabs", initial="plants"):
+            for name, title, _ in TABS:
+                with TabPane(title, id=name):
+                    yield view_of(name)
+        yield Input(id="filter", placeholder="rows that contain ...", compact=True)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Begin to follow the feeds."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        wanted = os.environ.get("RANTWIN_THEME", DEFAULT_THEME)
+        self.theme = wanted if wanted in self.available_themes else DEFAULT_THEME
+        if self._keys:
+            self.set_keymap(self._keys)
+        self.query_one("#filter", Input).display = False
+        if self._follow:
+            self.feeds.start()
+        self._timer = self.set_interval(self.look.refresh_s, self.refresh_state)
+        self.refresh_state()
+        self._focus_view()
+
+    def on_unmount(self) -> None:
+        """Let the feeds go."""
+        if self._follow:
+            self.feeds.stop()
+
+    def refresh_state(self) -> None:
+        """Take what the feeds know now; of several states that wait, the last is drawn."""
+        state = self.feeds.state(self.look)
+        if self._kept is not None:
+            kept = self._kept
+            state = replace(state, twin=kept.twin, testbed=kept.testbed, gap=kept.gap, region=kept.region, frozen=True)
+        self.post_message(StateChanged(state))
+
+    @on(StateChanged)
+    def _draw(self, message: StateChanged) -> None:
+        self.show_state(message.state)
+
+    def show_state(self, state: WatchState) -> None:
+        """Draw a state: the strip and the view in sight, nothing out of sight."""
+        self.state = state
+        text = strip_text(state, max(self.size.width - 2, 20))
+        if repr(text) != self._strip:
+            self._strip = repr(text)
+            self.query_one("#strip", Static).update(text)
+        view = self.view
+        if view is not None:
+            view.show(state)  # type: ignore[attr-defined]
+        self._tell_news(state)
+
+    def _tell_news(self, state: WatchState) -> None:
+        """Show the notices that came since the last drawing."""
+        news = state.messages
+        if self._said in news:
+            news = news[news.index(self._said) + 1 :]
+        for notice in news:
+            self.notify(notice.text, severity=notice.severity.value)
+            self._said = notice
+
+    @property
+    def tab(self) -> str:
+        """The name of the view in sight."""
+        try:
+            return self.query_one("#tabs", TabbedContent).active or "plants"
+        except NoMatches:
+            return "plants"
+
+    @property
+    def view(self) -> Widget | None:
+        """The view in sight."""
+        found = self.query(f"#view-{self.tab}")
+        return found.first() if found else None
+
+    def _focus_view(self) -> None:
+        if (view := self.view) is not None:
+            view.focus()
+
+    @on(TabbedContent.TabActivated)
+    def _tab_chosen(self) -> None:
+        self.show_state(self.state)
+
+    def on_resize(self) -> None:
+        """Fit the strip to the new width."""
+        self.call_after_refresh(self.show_state, self.state)
+
+    # --- what is looked at --------------------------------------------------------------------------------------------
+
+    def _look(self, **changes: Any) -> None:
+        """Look at it in another way, at once."""
+        self.look = replace(self.look, **changes)
+        shown = {name: value for name, value in changes.items() if name in ("show", "gnb", "filter", "refresh_s")}
+        self.show_state(replace(self.state, **shown))
+
+    def action_tab(self, name: str) -> None:
+        """Show a view."""
+        self.query_one("#tabs", TabbedContent).active = name
+        self.call_after_refresh(self._focus_view)
+
+    def action_show_next(self) -> None:
+        """Show both plants, then the twin, then the testbed."""
+        order = list(Show)
+        self._look(show=order[(order.index(self.look.show) + 1) % len(order)])
+
+    def action_show(self, what: str) -> None:
+        """Show these plants."""
+        self._look(show=Show(what))
+
+    def action_gnb(self, gnb: str) -> None:
+        """Look at one gNB; at all again with the key of the one that is looked at."""
+        known = self.state.gnbs or tuple(place.cell for place in self.state.topology)
+        if gnb and known and gnb not in known:
+            self.notify(f"there is no gNB {gnb}; there are {', '.join(known)}", severity="warning")
+            return
+        self._look(gnb="" if gnb == self.look.gnb else gnb)
+
+    def action_filter(self) -> None:
+        """Ask for the text that rows must contain."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.value = self.look.filter
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filtering(self, event: Input.Changed) -> None:
+        if event.value != self.look.filter:
+            self._look(filter=event.value)
+
+    @on(Input.Submitted, "#filter")
+    def _filtered(self) -> None:
+        self.query_one("#filter", Input).display = False
+        self._focus_view()
+
+    def action_leave_look(self) -> None:
+        """Leave the filter, then the zoom, then the gNB."""
+        field = self.query_one("#filter", Input)
+        if field.display or self.look.filter:
+            field.value = ""
+            field.display = False
+            self._look(filter="")
+            self._focus_view()
+        elif self.screen.has_class("-zoomed"):
+            self.action_zoom()
+        elif self.look.gnb:
+            self._look(gnb="")
+
+    def action_zoom(self) -> None:
+        """Show the view and the strip alone, or all again."""
+        self.screen.toggle_class("-zoomed")
+
+    def action_freeze(self) -> None:
+        """Keep what is shown, or go on; what is in flight on the testbed is never frozen."""
+        self._kept = None if self._kept is not None else self.state
+        self.refresh_state()
+
+    def action_refresh(self, step: int) -> None:
+        """Draw more or less often."""
+        at = min(max(REFRESHES_S.index(self.look.refresh_s) + step, 0), len(REFRESHES_S) - 1)
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_interval(REFRESHES_S[at], self.refresh_state)
+        self._look(refresh_s=REFRESHES_S[at])
+        self.notify(f"draws every {REFRESHES_S[at]:g} s", timeout=2.0)
+
+    def runs(self) -> Iterable[Path]:
+        """Return the runs that can be shown, newest first."""
+        return sorted((path.parent for path in self._runs_dir.glob("*/run.json")), reverse=True)[:20]
+
+    def action_run(self, path: str) -> None:
+        """Show another run."""
+        self.feeds.choose(Path(path))
+
+    # --- what views say -----------------------------------------------------------------------------------------------
+
+    @on(CursorMoved)
+    def _cursor(self, message: CursorMoved) -> None:
+        self.feeds.ask(cursor=(message.x, message.y))
+        region = replace(self.state.region, cursor=(message.x, message.y), cursor_words=())
+        self.show_state(replace(self.state, region=region))
+
+    @on(AxesChosen)
+    def _axes(self, message: AxesChosen) -> None:
+        self.feeds.ask(axes=(message.x, message.y))
+
+    @on(FilterChanged)
+    def _filter(self, message: FilterChanged) -> None:
+        self._look(filter=message.text)
+
+    @on(GnbChosen)
+    def _gnb(self, message: GnbChosen) -> None:
+        self._look(gnb=message.gnb)
+
+    @on(ActRequested)
+    def _act(self, message: ActRequested) -> None:
+        self.acts.ask(message.act)
+
+    def action_act(self, act: str) -> None:
+        """Do something beyond looking, asked first where that must be."""
+        self.acts.ask(act)
+
+    # --- export -------------------------------------------------------------------------------------------------------
+
+    def action_export(self) -> None:
+        """Ask as what the view is to be written."""
+        choices = {"csv": "rows and windows", "json": "one document", "svg": "a picture of the screen"}
+        self.push_screen(ChooseDialog("Export what is shown", choices), self._export_chosen)
+
+    def _export_chosen(self, kind: str | None) -> None:
+        if kind:
+            self.action_export_as(kind)
+
+    def action_export_as(self, kind: str) -> None:
+        """Write the view to a new file in the current folder."""
+        if kind not in FORMATS:
+            raise ValueError(kind)
+        name = file_name(self.tab, kind, self.state.now_wall_s)
+        make = {"csv": lambda: csv_text(self.state, self.tab), "json": lambda: json_text(self.state, self.tab)}
+        text = make[kind]() if kind in make else self.export_screenshot(title=f"rantwin watch: {self.tab}")
+        try:
+            path = write_new(self._folder, name, text)
+        except OSError as error:
+            self.notify(f"cannot write {name}: {error.strerror or error}", severity="error")
+            return
+        self.notify(f"wrote {path}")
+
+    # --- leaving ------------------------------------------------------------------------------------------------------
+
+    def action_leave(self) -> None:
+        """Leave; a lease that this screen keeps is asked about first."""
+        self.acts.leave()
+
+    def tell(self, text: str, severity: Severity = Severity.INFORMATION) -> None:
+        """Say something to the operator."""
+        self.feeds.say(text, severity)
+        self.refresh_state()
+
+    def complain(self, error: RantwinError) -> None:
+        """Say what went wrong."""
+        self.tell(str(error), Severity.ERROR)

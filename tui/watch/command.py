@@ -1,0 +1,85 @@
+"""`rantwin watch`: the screen. Textual is imported here and nowhere outside of this package."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from col.errors import InputError
+from tui.agent_link import address_of, credentials_for
+from tui.config_dir import operator_config_dir
+from tui.console import EXIT_DONE
+from tui.run_folder import find_run
+
+if TYPE_CHECKING:
+    from bridge.client import TestbedClient
+    from tui.watch.app import WatchApp
+
+__all__ = ["make_app", "watch_command"]
+
+
+def watch_command(args: argparse.Namespace) -> int:
+    """Open the screen until it is left."""
+    try:
+        import textual  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError("the screen needs Textual: pip install textual==8.2.8") from error
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        raise InputError("the screen needs a terminal; 'rantwin status' and 'rantwin history' print instead")
+    app = make_app(args)
+    app.run()
+    return EXIT_DONE if app.return_code is None else app.return_code
+
+
+def make_app(args: argparse.Namespace) -> WatchApp:
+    """Return the app for these arguments; nothing is read or connected before it runs.
+
+    Raises:
+        InputError: a run that is not there, an address that is none, a keymap that names no key.
+    """
+    from tui.watch.app import WatchApp
+    from tui.watch.feeds import Feeds
+    from tui.watch.feeds_operate import Operator
+    from tui.watch.feeds_process import AgentStarter, RehearsalRunner
+    from tui.watch.feeds_testbed import TestbedFeed
+    from tui.watch.keys import read_keymap
+
+    config = operator_config_dir()
+    named = args.testbed
+    if named is not None:
+        address_of(named, config)
+    run = find_run(args.runs_dir, args.run_folder) if args.run_folder else None
+
+    def open_client() -> TestbedClient:
+        from bridge.client import TestbedClient
+
+        address = address_of(named, config)
+        credentials = credentials_for(address, config, token_file=args.token_file, tls=args.tls)
+        return TestbedClient(address, credentials, timeout_s=args.timeout, connect_s=2.0, patience_s=2.0)
+
+    testbed = TestbedFeed(open_client, named or "the agent of this machine", ours=_version())
+    feeds = Feeds(
+        run=run,
+        runs_dir=args.runs_dir,
+        testbed=testbed,
+        operator=Operator(open_client, testbed),
+        runner=RehearsalRunner(args.runs_dir, config.path / "rehearse.log"),
+        starter=AgentStarter(config) if named is None else None,
+    )
+    return WatchApp(
+        feeds,
+        operate=args.operate,
+        folder=Path.cwd(),
+        runs_dir=args.runs_dir,
+        keymap=read_keymap(config.path / "watch.toml"),
+    )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("rantwin")
+    except metadata.PackageNotFoundError:
+        return ""
