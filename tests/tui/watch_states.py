@@ -151,7 +151,8 @@ def made_region() -> RegionView:
     trials = tuple(
         TrialPoint(
             number=k + 1, values={**held, "cpu_du_1": 2.0 - 0.06 * k, "cpu_cu_1": 2.0 - 0.07 * k},
-            outcome="held", verdict="fail" if k == 14 else "pass", robustness=0.3 - 0.025 * k,
+            outcome="rolled back" if k == 14 else "held", verdict="fail" if k == 14 else "pass",
+            robustness=-0.041 if k == 14 else 0.3 - 0.015 * k, limiting="dly_dl_1" if k > 11 else "",
         )
         for k in range(17)
     )  # fmt: skip

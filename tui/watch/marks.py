@@ -7,7 +7,7 @@ is, a theme says (`pane`), and without colours words and glyphs still say it all
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
@@ -27,6 +27,7 @@ __all__ = [
     "Mark",
     "Span",
     "age",
+    "cut",
     "fit",
     "inside_mark",
     "number",
@@ -147,6 +148,17 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
     if width < 1:
         return ""
     return (text[: width - 1] if text.isascii() else set_cell_size(text, width - 1)) + "…"
+
+
+def cut(spans: Sequence[Span], width: int) -> Line:
+    """Return spans in at most that many cells."""
+    result: list[Span] = []
+    for text, role in spans:
+        room = width - sum(cell_len(t) for t, _ in result)
+        if room <= 0:
+            break
+        result.append((text if cell_len(text) <= room else fit(text, room), role))
+    return tuple(result)
 
 
 def rule(title: str, width: int, role: str = "title") -> Line:

@@ -52,9 +52,9 @@ class LinesPane(ScrollView, can_focus=True):
         & > .line--heat0 { color: #3a5080; background: #00204c; }
         & > .line--heat1 { color: #5b6580; background: #213d6b; }
         & > .line--heat2 { color: #8b8b90; background: #555b6c; }
-        & > .line--heat3 { color: #b0ab90; background: #7b7a77; }
-        & > .line--heat4 { color: #6a6030; background: #a59c74; }
-        & > .line--heat5 { color: #8a7a10; background: #f0d84a; }
+        & > .line--heat3 { color: #93917f; background: #7b7a77; }
+        & > .line--heat4 { color: #8a8050; background: #a59c74; }
+        & > .line--heat5 { color: #d8c23c; background: #f0d84a; }
         & > .line--cursor { background: $boost; text-style: bold; }
     }
     """

@@ -14,7 +14,7 @@ from typing import ClassVar
 from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 
-from tui.watch.marks import LOST, Frame, Line, Mark, Span, age, fit, inside_mark, number, rule, unit_word, wrap
+from tui.watch.marks import LOST, Frame, Line, Mark, Span, age, cut, fit, inside_mark, number, rule, unit_word, wrap
 from tui.watch.pane import LinesPane
 from tui.watch.sparkline import Scale, bars, chart, last_windows, scales
 from tui.watch.state import Connection, GapRow, PlantView, Row, RowGroup, RowKind, Show, WatchState
@@ -65,17 +65,6 @@ def connection_line(plant: PlantView, now_s: float, width: int) -> Line:
         spans.append((f"  hole of {lost} window{'s' if lost > 1 else ''}", "hold"))
     spans += [(f"  {problem}", "fail") for problem in plant.problems]
     return cut(spans, width)
-
-
-def cut(spans: Sequence[Span], width: int) -> Line:
-    """Return spans in at most that many cells."""
-    result: list[Span] = []
-    for text, role in spans:
-        room = width - sum(cell_len(t) for t, _ in result)
-        if room <= 0:
-            break
-        result.append((text if cell_len(text) <= room else fit(text, room), role))
-    return tuple(result)
 
 
 def plants_frame(state: WatchState, width: int, height: int, cursor: str = "") -> Frame:
