@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from tui.arguments import Parser
 from tui.cli_runs import add_run_commands
 from tui.cli_testbed import add_testbed_commands
+from tui.cli_watch import add_watch_command, opens_screen
 from tui.console import EXIT_DONE, guarded
 
 __all__ = ["build_parser", "main"]
@@ -17,6 +18,7 @@ _EPILOG = """\
 exit codes: 0 done; 1 refused, unsafe, rolled back or failed; 2 bad input; 3 unreachable; 130 stopped with Ctrl-C
 
 examples:
+  rantwin                                   on a terminal: the screen (rantwin watch)
   rantwin rehearse                          learn the safe CPU limits of four gNBs; see runs/<time>-cpu-allocation/
   rantwin rehearse my.toml --seed 3 --json  a scenario of your own; the summary as JSON on stdout
   rantwin rehearse --resume                 go on with the rehearsal that was stopped last
@@ -39,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     add_run_commands(commands)
     add_testbed_commands(commands)
+    add_watch_command(commands)
     return parser
 
 
@@ -47,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         parser = build_parser()
-        args = parser.parse_args(argv)
+        words = sys.argv[1:] if argv is None else list(argv)
+        args = parser.parse_args(["watch"] if not words and opens_screen() else words)
         if args.version:
             return _print_versions()
         if args.command is None:

@@ -21,7 +21,7 @@ from col.errors import RantwinError
 from tui.watch.acts import Acts
 from tui.watch.export import FORMATS, csv_text, file_name, json_text, write_new
 from tui.watch.feeds import Feeds, Look
-from tui.watch.keys import BINDINGS, TABS
+from tui.watch.keys import BINDINGS, OPERATING, TABS
 from tui.watch.messages import ActRequested, AxesChosen, CursorMoved, FilterChanged, GnbChosen, StateChanged
 from tui.watch.palette import WatchCommands
 from tui.watch.small_dialogs import ChooseDialog
@@ -68,6 +68,10 @@ class WatchApp(App[None]):
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
         self.VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+        if not operate:
+            for key, bindings in self._bindings.key_to_bindings.items():
+                shown = [replace(b, show=b.show and b.id not in OPERATING) for b in bindings]
+                self._bindings.key_to_bindings[key] = shown
         self.feeds, self._folder, self._runs_dir = feeds, folder or Path.cwd(), runs_dir
         self._keys, self._follow = dict(keymap or {}), follow
         self.scenario = scenario

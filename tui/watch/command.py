@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from col.errors import InputError
+from col.errors import InputError, UnreachableError
 from tui.agent_link import address_of, credentials_for
 from tui.config_dir import operator_config_dir
 from tui.console import EXIT_DONE
@@ -44,7 +44,7 @@ def make_app(args: argparse.Namespace) -> WatchApp:
     from tui.watch.feeds import Feeds
     from tui.watch.feeds_operate import Operator
     from tui.watch.feeds_process import AgentStarter, RehearsalRunner
-    from tui.watch.feeds_testbed import TestbedFeed
+    from tui.watch.feeds_testbed import NO_TESTBED, TestbedFeed
     from tui.watch.keys import read_keymap
 
     config = operator_config_dir()
@@ -56,6 +56,8 @@ def make_app(args: argparse.Namespace) -> WatchApp:
     def open_client() -> TestbedClient:
         from bridge.client import TestbedClient
 
+        if named is None and not config.agent_config.is_file():
+            raise UnreachableError(NO_TESTBED)
         address = address_of(named, config)
         credentials = credentials_for(address, config, token_file=args.token_file, tls=args.tls)
         return TestbedClient(address, credentials, timeout_s=args.timeout, connect_s=2.0, patience_s=2.0)
@@ -74,6 +76,7 @@ def make_app(args: argparse.Namespace) -> WatchApp:
         operate=args.operate,
         folder=Path.cwd(),
         runs_dir=args.runs_dir,
+        scenario=args.scenario,
         keymap=read_keymap(config.path / "watch.toml"),
     )
 

@@ -61,6 +61,11 @@ class _Pieces:
     steps: tuple[StepView, ...] = ()
     step_words: str = ""
 
+    @property
+    def rehearsal_run(self) -> str:
+        """The run that is shown."""
+        return self.twin.rehearsal.run
+
 
 class Feeds:
     """What the app asks for its states. `run` None: the newest run of `runs_dir`, as soon as there is one."""
@@ -219,16 +224,20 @@ class Feeds:
             horizon=self._horizon(status.specification if status is not None else twin.specification),
             drift=None if status is None else status.drift,
         )
+        name = twin_feed.path.resolve().name if twin_feed is not None else ""
+        steps, following, words = steps_of(twin.certificates, status, run=name) if twin_feed else ((), None, "")
+        if self.operator is not None:
+            self.operator.step, self.operator.run = following, name
+        region = before.region if before.rehearsal_run == twin.rehearsal.run else RegionView()
+        pieces = _Pieces(twin=twin, testbed=testbed, gap=gap, region=region, steps=steps, step_words=words)
+        # What is quick is shown before what is not: a slice of the region may take half a second.
+        self._pieces = pieces
         region = RegionView(words=twin.rehearsal.words)
         if region_feed is not None:
             region = region_feed.view(
                 twin, axes, cursor, current=testbed.plant.in_force, confirmed=testbed.plant.confirmed
             )
-        name = twin_feed.path.resolve().name if twin_feed is not None else ""
-        steps, following, words = steps_of(twin.certificates, status, run=name) if twin_feed else ((), None, "")
-        if self.operator is not None:
-            self.operator.step, self.operator.run = following, name
-        self._pieces = _Pieces(twin=twin, testbed=testbed, gap=gap, region=region, steps=steps, step_words=words)
+        self._pieces = replace(pieces, region=region)
 
     def _horizon(self, specification: str) -> int:
         if specification not in self._horizons:

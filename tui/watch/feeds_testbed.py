@@ -223,8 +223,8 @@ class TestbedFeed:
             if self._status is not None and self._connection is not Connection.LOST:
                 self._lost_s = self._clock()
             self._connection = Connection.NONE if self._status is None else Connection.LOST
-            hint = "" if self._status is not None else f"; {NO_TESTBED}"
-            self._why = f"{error}{hint}"
+            words = str(error)
+            self._why = words if self._status is not None or words == NO_TESTBED else f"{words}; {NO_TESTBED}"
             self._version += 1
         self._changed()
 
