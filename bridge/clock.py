@@ -6,15 +6,24 @@ dates what people read, and certificates.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 __all__ = ["Clock", "ManualClock", "SystemClock"]
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 
 class Clock(Protocol):
     """Where the time comes from."""
+
+    @property
+    def boot(self) -> str:
+        """The name of this boot of the machine: monotonic seconds of another one are not to be compared."""
+        ...
 
     def monotonic(self) -> float:
         """Return seconds that never go back within one boot of the machine, also across restarts of the process."""
@@ -27,6 +36,14 @@ class Clock(Protocol):
 
 class SystemClock:
     """The clocks of this machine. Time in which the machine was suspended counts: a lease does not outlive it."""
+
+    @property
+    def boot(self) -> str:
+        """The kernel's id of this boot; a name of no other boot where the kernel has none."""
+        try:
+            return _BOOT_ID.read_text(encoding="ascii").strip()
+        except OSError:
+            return f"unknown-{os.getpid()}-{self.wall()}"
 
     def monotonic(self) -> float:
         """Return seconds since boot."""
@@ -41,6 +58,7 @@ class SystemClock:
 class ManualClock:
     """Clocks that move when told to."""
 
+    boot: str = "boot"
     monotonic_s: float = 1000.0
     wall_s: float = 1_800_000_000.0
 

@@ -15,10 +15,10 @@ from bridge.clock import Clock
 from bridge.engine_desk import Desk, Gate, require_operator
 from bridge.engine_plan import Planner
 from bridge.engine_request import check_timeout
-from bridge.engine_rollback import begin, finish_kill, revert_late_effect
+from bridge.engine_rollback import begin, finish_kill, revert_late_effect, step
 from bridge.engine_watch import Watch
 from bridge.engine_windows import Recorder
-from bridge.identity import Identity
+from bridge.identity import AGENT, Identity
 from bridge.journal import Draft, Journal, JournalError
 from bridge.plan import Plan, PlanRequest
 from bridge.promotion import Actor, Cause, Event, Promotion, State
@@ -56,20 +56,35 @@ class Engine:
         return self._desk.version
 
     def recover(self) -> None:
-        """Begin: check the chain, bring an unconfirmed trial of a former life back, learn the testbed at a first start.
+        """Begin: bring an unconfirmed trial of a former life back, check the chain, learn the testbed at a first start.
 
         A testbed that cannot be reached is tried again at every tick. InputError if the journal is another testbed's.
         """
         desk = self._desk
-        found = self._journal.verify()
-        desk.damage = found.problem
-        with contextlib.suppress(JournalError):
-            desk.note(Draft(kind="agent started", who="agent", actor=Actor.RECOVERY, details={"chain": found.problem}))
         with contextlib.suppress(RantwinError):
             desk.calls.describe()
         desk.learn(None)
         self._is_its_testbed = True
+        with contextlib.suppress(JournalError):
+            facts = {"boot": desk.clock.boot, "last_change_s": desk.last_change_s}
+            desk.note(Draft(kind="agent started", who="agent", actor=Actor.RECOVERY), facts)
         begin(desk, Actor.RECOVERY, Cause.AGENT_RESTARTED, "the agent was started anew", cause_s=desk.started_s)
+        if desk.unreadable:
+            # Nobody knows what they set: whatever we ever set goes back to what was confirmed.
+            why = f"the record of promotion {desk.unreadable[0]} cannot be read"
+            order = {"why": why, "who": AGENT.name, "cause_s": desk.started_s}
+            desk.order_kill(Draft(kind="kill switch", who=AGENT.name, actor=Actor.RECOVERY, details=order), order)
+            finish_kill(desk)
+        if desk.is_other_boot:
+            for record in list(desk.gated.values()):
+                with contextlib.suppress(JournalError):
+                    self._planner.end(record, "the machine was started anew since the plan was made: plan again")
+        found = self._journal.verify()  # may take long: only now
+        desk.damage = found.problem or (f"{desk.unreadable[0]}: cannot be read" if desk.unreadable else "")
+        if desk.damage:
+            with contextlib.suppress(JournalError):
+                details = {"chain": desk.damage}
+                desk.note(Draft(kind="journal damaged", who="agent", actor=Actor.RECOVERY, details=details))
         self.tick()
 
     def tick(self) -> None:
@@ -112,6 +127,8 @@ class Engine:
         problems = [p for p in (self._problem, desk.calls.problem, *(r.text for r in desk.problems())) if p]
         if not self._journal.has_room():
             problems.append("the disk or the journal is full: no new plans, rolling back still works")
+        if not desk.settings.rollback_enabled:
+            problems.append("rolling back is switched off (test.rollback_enabled): whatever is applied stays")
         if desk.active is None and desk.reading is not None and not desk.reading.automation:
             problems += [
                 f"{c} is {there:g}, confirmed is {desk.confirmed[c]:g}"
@@ -245,6 +262,7 @@ class Engine:
             if self._is_its_testbed:
                 with contextlib.suppress(RantwinError):
                     begin(self._desk, Actor.AGENT, Cause.AGENT_RESTARTED, "the agent was stopped")
+                    step(self._desk)  # again, where the first try failed: the supervisor may not start us anew
         finally:
             with contextlib.suppress(Exception):
                 self._desk.calls.close()

@@ -47,8 +47,14 @@ class Desk:
         self.started_s = clock.monotonic()
         self.version = 0
         self.damage = ""
+        self.late_noted: dict[str, float] = {}
         self._unwritten: list[tuple[Draft, Record | None, Mapping[str, object]]] = []
-        self._take({name: journal.fact(name) for name in _FACTS})
+        facts = {name: journal.fact(name) for name in _FACTS}
+        self.is_other_boot = journal.fact("boot") != clock.boot
+        if self.is_other_boot and facts["last_change_s"] is not None:
+            facts["last_change_s"] = 0.0  # monotonic time began anew: it was before that
+        self._take(facts)
+        self.unreadable = journal.unreadable()
         unfinished = journal.unfinished()
         self.active: Record | None = next((r for r in unfinished if r.state.is_in_flight), None)
         self.gated = {r.promotion_id: r for r in unfinished if not r.state.is_in_flight}

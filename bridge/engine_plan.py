@@ -24,6 +24,9 @@ from col.errors import InputError, PlantError, RefusedError, UnreachableError
 
 __all__ = ["Planner"]
 
+_MOST_WAITING = 100
+"""Plans that were allowed and not applied."""
+
 
 class Planner:
     """Plans, and applies them."""
@@ -89,6 +92,8 @@ class Planner:
         reasons = {"reasons": [[str(r.code), r.text] for r in plan.reasons], "drift": plan.drift}
         event = Event.GATE_PASSED if plan.is_allowed else Event.GATE_REFUSED
         desk.move(record, event, Actor.AGENT, who=who, details=reasons)
+        while len(desk.gated) > _MOST_WAITING:
+            self.end(next(iter(desk.gated.values())), "newer plans took its place: plan again")
 
     def apply(self, who: Identity, promotion_id: str, digest: str) -> Record:
         """Apply the plan of that digest; the operation of `bridge.testbed.Testbed`."""
@@ -121,16 +126,21 @@ class Planner:
         """Raise RefusedForReasons, and end the plan, if it is older than a plan may be."""
         desk = self._desk
         age_s = desk.now_s - record.planned_s
-        if 0 <= age_s <= desk.settings.plan_ttl_s:  # below 0: the machine was started anew meanwhile
+        if 0 <= age_s <= desk.settings.plan_ttl_s:
             return
-        reason = Reason(
-            code=ReasonCode.PLAN_EXPIRED, text=f"the plan is older than {desk.settings.plan_ttl_s:g} s: plan again"
+        raise RefusedForReasons(
+            (self.end(record, f"the plan is older than {desk.settings.plan_ttl_s:g} s: plan again"),)
         )
-        if record.state is State.PLANNED:
-            desk.move(record, Event.GATE_REFUSED, Actor.AGENT, reasons=(reason,), details={"age_s": age_s})
-        else:
-            desk.move(record, Event.PLAN_EXPIRED, Actor.DEADLINE, reasons=(reason,), details={"age_s": age_s})
-        raise RefusedForReasons((reason,))
+
+    def end(self, record: Record, text: str) -> Reason:
+        """End a plan that was not applied."""
+        desk = self._desk
+        reason = Reason(code=ReasonCode.PLAN_EXPIRED, text=text)
+        details = {"age_s": desk.now_s - record.planned_s, "text": text}
+        is_begun = record.state is State.PLANNED
+        event, actor = (Event.GATE_REFUSED, Actor.AGENT) if is_begun else (Event.PLAN_EXPIRED, Actor.DEADLINE)
+        desk.move(record, event, actor, reasons=(reason,), details=details)
+        return reason
 
     def _refuse(self, record: Record, who: Identity, reasons: tuple[Reason, ...]) -> None:
         details = {"reasons": [[str(r.code), r.text] for r in reasons]}
@@ -240,7 +250,7 @@ class Planner:
             windows=self._recorder.latest(max(count, 50)),
             active=None if desk.active is None else desk.active.promotion(desk.now_s),
             now_wall_s=desk.clock.wall(),
-            last_change_s_ago=ago_s if ago_s is None or ago_s >= 0 else None,
+            last_change_s_ago=ago_s,
             problems=(*desk.problems(), *problems),
         )
         result = desk.gate(request, observation, desk.settings)

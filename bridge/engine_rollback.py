@@ -208,8 +208,11 @@ def revert_late_effect(desk: Desk, reading: Reading) -> None:
         and not desk.near(c, desk.confirmed[c], value)
     }
     if not late or not desk.settings.rollback_enabled:
+        desk.late_noted = {}
         return
-    desk.note(Draft(kind="late effect", who=AGENT.name, actor=Actor.TESTBED, details={"values": late}))
+    if late != desk.late_noted:  # once, however often it has to be tried
+        desk.note(Draft(kind="late effect", who=AGENT.name, actor=Actor.TESTBED, details={"values": late}))
+        desk.late_noted = late
     try:
         desk.calls.apply({c: desk.confirmed[c] for c in late}, settle_s=desk.settings.settle_s)
     except PlantError as error:

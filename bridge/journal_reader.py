@@ -7,13 +7,13 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from bridge.journal_chain import Verification, verify_chain
 from bridge.journal_windows import last_sequence, load_windows
 from bridge.records import Record
 from bridge.testbed import JournalEntry
-from col.errors import InputError
+from col.errors import InputError, PlantError
 from col.plant import Windows
 
 __all__ = ["JournalReader"]
@@ -76,25 +76,36 @@ class JournalReader:
             return Verification(entries=0, broken=1, problem=f"the file is damaged: {error}")
 
     def record(self, promotion_id: str) -> Record | None:
-        """Return a promotion's record, None if it is not kept."""
-        query = "SELECT record FROM promotions WHERE promotion_id = ?"
-        row = self._connection.execute(query, (promotion_id,)).fetchone()
-        return None if row is None else Record.from_dict(json.loads(row[0]))
+        """Return a promotion's record, None if it is not kept; PlantError if it cannot be read any more."""
+        rows = self._rows("SELECT record FROM promotions WHERE promotion_id = ?", promotion_id)
+        if not rows:
+            return None
+        record = _readable(rows[0][0])
+        if record is None:
+            raise PlantError(f"the journal's record of promotion {promotion_id} cannot be read")
+        return record
 
     def unfinished(self) -> tuple[Record, ...]:
-        """Return the records of all promotions that are not over, oldest first."""
-        rows = self._connection.execute("SELECT record FROM promotions WHERE is_final = 0 ORDER BY place").fetchall()
-        return tuple(Record.from_dict(json.loads(row[0])) for row in rows)
+        """Return the records of all promotions that are not over, oldest first, without those that cannot be read."""
+        rows = self._rows("SELECT record FROM promotions WHERE is_final = 0 ORDER BY place")
+        return tuple(record for row in rows if (record := _readable(row[0])) is not None)
+
+    def unreadable(self) -> tuple[str, ...]:
+        """Return the ids of promotions that are not over and whose records cannot be read."""
+        rows = self._rows("SELECT promotion_id, record FROM promotions WHERE is_final = 0 ORDER BY place")
+        return tuple(str(row[0]) for row in rows if _readable(row[1]) is None)
 
     def was_used(self, promotion_id: str) -> bool:
         """Return whether any entry names this promotion, also when its record is no longer kept."""
-        query = "SELECT 1 FROM entries WHERE promotion_id = ? LIMIT 1"
-        return self._connection.execute(query, (promotion_id,)).fetchone() is not None
+        return bool(self._rows("SELECT 1 FROM entries WHERE promotion_id = ? LIMIT 1", promotion_id))
 
     def fact(self, name: str) -> object:
         """Return what was last written under a name, None if nothing was."""
-        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        rows = self._rows("SELECT value FROM facts WHERE name = ?", name)
+        try:
+            return json.loads(rows[0][0]) if rows else None
+        except (ValueError, TypeError) as error:
+            raise PlantError(f"the journal is damaged: what it remembers as {name!r} cannot be read") from error
 
     def windows(self, since: int, limit: int) -> Windows | None:
         """Return at most `limit` windows from a number on, None if there are none."""
@@ -103,6 +114,12 @@ class JournalReader:
     def last_sequence(self) -> int | None:
         """Return the highest window number, None without windows."""
         return last_sequence(self._connection)
+
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(query, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise PlantError(f"the journal is damaged and cannot be read: {error}") from error
 
     def _entries(self, query: str, arguments: list[object]) -> Iterator[JournalEntry]:
         for row in self._connection.execute(query, arguments):
@@ -120,3 +137,10 @@ class JournalReader:
                 previous_hash=row[10],
                 hash=row[11],
             )
+
+
+def _readable(text: str) -> Record | None:
+    try:
+        return Record.from_dict(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -42,11 +42,11 @@ _TOLERANCE = 1e-6
 class WatchState:
     """What the windows watched so far say.
 
-    `verdict` is that of the last round that is over, None while undecided; `give_up` is why to roll back now. `robustness_low` and `robustness_high` bound
-    the robustness of the round watched now, or of the last one that is over. `rounds` rounds are over; after
-    `windows_needed` windows (the delay included) the present one is, or was the first that passed. `changed` are
-    controls that are not as we set them: control -> (what we had set, what was in force). `last_sequence` is the
-    number of the last window that counted.
+    `verdict` is that of the last round that is over, None while undecided; `give_up` is why to roll back now.
+    `robustness_low` and `robustness_high` bound the robustness of the round watched now, or of the last one that is
+    over. `rounds` rounds are over; after `windows_needed` windows (the delay included) the present one is, or was the
+    first that passed. `changed` are controls that are not as we set them: control -> (what we had set, what was in
+    force). `last_sequence` is the number of the last window that counted.
     """
 
     verdict: Verdict | None = None
