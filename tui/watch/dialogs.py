@@ -13,10 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList, Static
 from textual.widgets.option_list import Option
 
-from bridge.plan import Plan
-from tui.plan_view import plan_lines
-
-__all__ = ["AskWord", "Choose", "approval", "roll_back_question"]
+__all__ = ["AskWord", "Choose"]
 
 
 class AskWord(ModalScreen[bool]):
@@ -158,14 +155,3 @@ class Choose(ModalScreen[str | None]):
             options.action_cursor_down()
         else:
             options.action_cursor_up()
-
-
-def approval(plan: Plan) -> AskWord:
-    """Return the question whether a plan is to be applied: the diff, the evidence, every reason against it."""
-    return AskWord(f"apply plan {plan.request.promotion_id}?", plan_lines(plan), "approve")
-
-
-def roll_back_question(promotion_id: str) -> AskWord:
-    """Return the question whether a promotion is to be rolled back now."""
-    lines = ("The testbed goes back to its last confirmed configuration.", "What was watched stays in the journal.")
-    return AskWord(f"roll back promotion {promotion_id}?", lines, "rollback")

@@ -44,7 +44,7 @@ Line = tuple[Span, ...]
 HEAT_BANDS = 6
 ROLES = (
     *("text", "dim", "stale", "title", "rule", "pass", "fail", "hold", "trial", "lost"),
-    *("twin", "testbed", "band", "key", "emulated", "border", "marker", "pointer"),
+    *("wrong", "twin", "testbed", "band", "key", "emulated", "border", "marker", "pointer"),
     *(f"heat{k}" for k in range(HEAT_BANDS)),
 )
 """Every role that a span may have."""

@@ -38,6 +38,7 @@ class LinesPane(ScrollView, can_focus=True):
         & > .line--rule { color: $text-disabled; }
         & > .line--pass { color: $text-success; text-style: bold; }
         & > .line--fail { color: $text-error; text-style: bold reverse; }
+        & > .line--wrong { color: $text-error; }
         & > .line--hold { color: $text-warning; text-style: bold; }
         & > .line--trial { color: $text-accent; text-style: bold underline; }
         & > .line--lost { color: $text-error; text-style: bold reverse; }
@@ -59,6 +60,8 @@ class LinesPane(ScrollView, can_focus=True):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "cursor(-1)", "row up", show=False, id="row-up"),
+        Binding("down,j", "cursor(1)", "row down", show=False, id="row-down"),
         Binding("pageup", "page(-1)", "page up", show=False, id="page-up"),
         Binding("pagedown", "page(1)", "page down", show=False, id="page-down"),
         Binding("home,g", "ends(-1)", "first", show=False, id="first"),

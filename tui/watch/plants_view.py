@@ -287,8 +287,6 @@ class PlantsPane(LinesPane):
     """The side-by-side view with a cursor over its rows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "cursor(-1)", "row up", show=False, id="row-up"),
-        Binding("down,j", "cursor(1)", "row down", show=False, id="row-down"),
         Binding("left_square_bracket", "group(-1)", "group before", show=False, id="group-before"),
         Binding("right_square_bracket", "group(1)", "next group", show=False, id="group-next"),
     ]

@@ -1,0 +1,248 @@
+"""Promotions: what is in flight and for how long, the queue, the plan with the gate's reasons, and those before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import zip_longest
+
+from bridge.plan import Plan
+from bridge.promotion import Promotion, State, WatchedWindow
+from tui.plan_view import ending, evidence_lines, seconds, window_line
+from tui.promotion_watch import counted_down
+from tui.watch.marks import FAIL, HOLD, PASS, Frame, Line, Mark, Span, cut, fit, rule, unit_word, verdict_mark, wrap
+from tui.watch.pane import LinesPane
+from tui.watch.state import PromotionView, StepView, WatchState
+
+__all__ = ["PromotionsPane", "clock", "countdown", "promotions_frame", "state_mark", "window_mark"]
+
+_TWO_COLUMNS_FROM = 130
+_LOW = 0.3
+_STATES = {
+    State.PLANNED: (".", "dim"),
+    State.GATED: (".", "text"),
+    State.REFUSED: ("x", "fail"),
+    State.APPLYING: ("*", "trial"),
+    State.UNKNOWN: ("?", "hold"),
+    State.WATCHING: ("*", "trial"),
+    State.CONFIRMED: ("+", "pass"),
+    State.ROLLING_BACK: ("<", "hold"),
+    State.ROLLED_BACK: ("<", "hold"),
+    State.CONFLICT: ("!", "fail"),
+}
+_STEPS = {"done": ("+", "pass"), "next": (">", "trial"), "later": (".", "dim")}
+
+
+def state_mark(state: State) -> Mark:
+    """Return the mark of a promotion's state."""
+    return Mark(str(state).upper(), *_STATES[state])
+
+
+def window_mark(window: WatchedWindow) -> Mark:
+    """Return what a watched window says of φ so far; a missing metric never passes."""
+    if window.missing or math.isnan(window.robustness_low) or math.isnan(window.robustness_high):
+        return HOLD
+    if window.robustness_high < 0:
+        return FAIL
+    return PASS if window.robustness_low >= 0 else HOLD
+
+
+def clock(wall_s: float) -> str:
+    """Return the time of day in UTC."""
+    return f"{datetime.fromtimestamp(wall_s, UTC):%H:%M:%S}"
+
+
+def countdown(name: str, left_s: float | None, whole_s: float, width: int = 12) -> Line:
+    """Return a timer that runs down: a bar, seconds, and a word where there is little left."""
+    if left_s is None:
+        return ((f"{name:<9}", "text"), ("does not run", "dim"))
+    share = min(max(left_s / whole_s, 0.0), 1.0) if whole_s > 0 else 0.0
+    is_low = share <= _LOW
+    full = math.ceil(share * width - 1e-9)
+    spans: list[Span] = [
+        (f"{name:<9}", "text"),
+        ("█" * full, "hold" if is_low else "pass"),
+        ("░" * (width - full), "dim"),
+        (f" {seconds(left_s)} of {seconds(whole_s)}", "text"),
+    ]
+    if is_low:
+        spans += [(" ", "text"), ("RUNS OUT !" if left_s > 0 else "OVER x", "fail")]
+    return tuple(spans)
+
+
+def promotions_frame(state: WatchState, width: int, height: int) -> Frame:
+    """Return the view; two columns where there is room."""
+    view = state.promotions
+    column = width if width < _TWO_COLUMNS_FROM else (width - 3) // 2
+    now = [*_in_flight(view, state, column), (), *_before(view, column)]
+    ahead = [*_queue(view, column, state.now_wall_s), (), *_plan(view, column)]
+    if column == width:
+        return Frame(head=(_standing(state, width),), body=(*now, (), *ahead))
+    body = []
+    for left, right in zip_longest(now, ahead, fillvalue=()):
+        used = cut(left, column)
+        body.append((*_padded(used, column), (" │ ", "rule"), *cut(right, column)))
+    return Frame(head=(_standing(state, width),), body=tuple(body))
+
+
+def _padded(line: Line, width: int) -> Line:
+    length = sum(len(text) for text, _ in line)
+    return (*line, (" " * max(width - length, 0), "text"))
+
+
+def _standing(state: WatchState, width: int) -> Line:
+    plant = state.testbed
+    spans: list[Span] = [("TESTBED", "testbed"), (f" {plant.title or 'none'} ", "text")]
+    if plant.emulated:
+        spans += [("EMULATED", "emulated"), (" ", "text")]
+    drift = state.gap.drift
+    spans.append((f" drift {'unknown ?' if drift is None else f'{drift:.2f}'}", "dim" if drift is None else "text"))
+    if drift is not None:
+        mark = PASS if drift <= 1 else FAIL
+        spans += [(" ", "text"), (mark.text, mark.role), (" (1 is the edge of the prediction)", "dim")]
+    if state.promotions.exploration_enabled:
+        spans.append(("  exploration is on !", "hold"))
+    spans.append(("" if state.operate else "  read-only", "dim"))
+    return cut(spans, width)
+
+
+def _in_flight(view: PromotionView, state: WatchState, width: int) -> list[Line]:
+    lines: list[Line] = [rule("in flight", width)]
+    if view.active is None:
+        words = (view.waits_for and f"waits for {view.waits_for}") or view.words or "nothing"
+        return [*lines, *(((line, "hold" if view.waits_for else "text"),) for line in wrap(words, width))]
+    since_s = 0.0 if view.received_s is None else max(state.now_s - view.received_s, 0.0)
+    active = counted_down(view.active, since_s)
+    mark = state_mark(active.state)
+    verdict = verdict_mark(active.verdict)
+    says = "no verdict yet" if active.verdict is None else f"φ {active.verdict}"
+    lines.append(
+        cut(
+            [(mark.text, mark.role), (f"  {active.promotion_id}  by {active.who.name}, ", "text"),
+             (f"{active.plan.request.mode}  ", "text"), (verdict.text, verdict.role), (f" {says}", "text")],
+            width,
+        )
+    )  # fmt: skip
+    lines += [cut(line, width) for line in _timers(active, view.keeps_lease)]
+    lines += _changes(active.plan, width)
+    lines += _windows(active, width)
+    for control, (ours, theirs) in active.conflicts.items():
+        lines.append(cut([("CONFLICT !", "fail"), (f" {control}: we set {ours:g}, now {theirs:g}", "text")], width))
+    if active.cause_text:
+        lines += [((line, "hold"),) for line in wrap(f"cause: {active.cause_text}", width, "  ")]
+    if active.verdict == "pass" and not active.state.is_final:
+        word = "confirms itself" if active.auto_confirm else "c keeps it, R brings the testbed back"
+        lines.append(((fit(f"verdict is there: {word}", width), "pass"),))
+    return lines
+
+
+def _timers(active: Promotion, keeps: bool) -> list[Line]:
+    lease = countdown("lease", active.lease_remaining_s, active.plan.request.lease_ttl_s)
+    if active.lease_remaining_s is not None:
+        lease = (*lease, ("  kept by this screen" if keeps else "  kept elsewhere, or by nobody", "dim"))
+    return [lease, countdown("deadline", active.deadline_remaining_s, active.plan.request.trial_timeout_s)]
+
+
+def _changes(plan: Plan, width: int) -> list[Line]:
+    """Return the plan as a diff, each value with its unit."""
+    name = max((len(change.control) for change in plan.changes), default=0)
+    lines: list[Line] = []
+    for change in plan.changes:
+        unit = unit_word(change.unit)
+        lines.append(
+            cut(
+                [(f"  {change.control:<{name}} ", "key"), (f"{change.before:>8.3f} ", "wrong"), ("-> ", "dim"),
+                 (f"{change.after:>8.3f} {unit}", "title"), (f"  ({change.after - change.before:+.3f} {unit})", "dim")],
+                width,
+            )
+        )  # fmt: skip
+    return lines or [(("  no control would change", "dim"),)]
+
+
+def _windows(active: Promotion, width: int) -> list[Line]:
+    needed = active.windows_needed
+    lines: list[Line] = []
+    for k, window in enumerate(active.windows, start=1):
+        lines.append(cut([window_mark(window).span(), (f"  {window_line(window, k, needed)}", "text")], width))
+    if not active.state.is_final and len(active.windows) < needed:
+        lines.append(((f"        {needed - len(active.windows)} of {needed} windows to come", "dim"),))
+    return lines
+
+
+def _queue(view: PromotionView, width: int, now_wall_s: float) -> list[Line]:
+    lines: list[Line] = [rule("queue: certified steps of the run", width)]
+    if not view.steps:
+        return [*lines, (("none: a finished rehearsal with certificates has them", "dim"),)]
+    for step in view.steps:
+        lines += _step(step, width, now_wall_s)
+    return lines
+
+
+def _step(step: StepView, width: int, now_wall_s: float) -> list[Line]:
+    mark = Mark(step.state.upper(), *_STEPS[step.state]) if step.state in _STEPS else Mark("–", "", "dim")
+    left_s = step.expires_wall_s - now_wall_s
+    spans: list[Span] = [
+        (f"{step.number:>2} of {step.count}  ", "text"),
+        mark.span(8),
+        (f"P ≥ {step.bound:.3f}, φ held in {step.passes} of {step.horizons}", "text"),
+    ]
+    spans.append((f", valid {left_s / 3600:.0f} h", "dim") if left_s > 0 else (", EXPIRED x", "fail"))
+    changes = ", ".join(f"{c} {before:g} -> {after:g} {unit_word(unit)}" for c, before, after, unit in step.changes)
+    return [cut(spans, width), *(((line, "dim"),) for line in wrap("         " + changes, width, "         "))]
+
+
+def _plan(view: PromotionView, width: int) -> list[Line]:
+    plan = view.plan
+    if plan is None:
+        return [rule("plan of the next step", width), (("none", "dim"),)]
+    mark = PASS if plan.is_allowed else FAIL
+    says = "the gate has nothing against it" if plan.is_allowed else f"the gate refuses: {_count(plan.reasons)}"
+    lines: list[Line] = [
+        rule(f"plan {plan.request.promotion_id} ({plan.request.mode})", width),
+        cut([mark.span(), (f"  {says}", "text")], width),
+    ]
+    for reason in plan.reasons:
+        text = wrap(f"x {reason.code}: {reason.text}", width - 2, "  ")
+        lines += [((f"  {line}", "wrong"),) for line in text]
+    lines += _changes(plan, width)
+    for words in evidence_lines(plan):
+        lines += [((f"  {line}", "dim"),) for line in wrap(words, width - 2, "  ")]
+    for note in plan.notes:
+        lines += [((f"  {line}", "text"),) for line in wrap(f"note: {note}", width - 2, "  ")]
+    return lines
+
+
+def _count(reasons: Sequence[object]) -> str:
+    return f"{len(reasons)} reason{'s' if len(reasons) != 1 else ''}"
+
+
+def _before(view: PromotionView, width: int) -> list[Line]:
+    lines: list[Line] = [rule("before", width)]
+    for promotion in view.promotions:
+        if view.active is not None and promotion.promotion_id == view.active.promotion_id:
+            continue
+        mark = state_mark(promotion.state)
+        verdict = verdict_mark(promotion.verdict)
+        margin = "" if promotion.robustness is None else f"  ρ {promotion.robustness:+.3f}"
+        lines.append(
+            cut(
+                [(f"{clock(promotion.created_wall_s)} ", "dim"), mark.span(14), (f" {promotion.promotion_id} ", "text"),
+                 *([] if promotion.verdict is None else [(verdict.text, verdict.role)]), (margin, "text")],
+                width,
+            )
+        )  # fmt: skip
+        if promotion.state is not State.CONFIRMED:
+            for words in ending(promotion):
+                lines += [((f"         {line}", "dim"),) for line in wrap(words.strip(), width - 9, "  ")]
+    return lines if len(lines) > 1 else [*lines, (("none that this screen heard of", "dim"),)]
+
+
+class PromotionsPane(LinesPane):
+    """The promotions of the testbed; its acts are the app's keys."""
+
+    HELP = "a approves the next step, c confirms, R rolls back, Ctrl+K brings the testbed back at once."
+
+    def frame(self, width: int, height: int) -> Frame:
+        """Return the picture of the state."""
+        return promotions_frame(self.state, width, height)
