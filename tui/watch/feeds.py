@@ -27,6 +27,7 @@ from tui.watch.state import (
     PlantView,
     PromotionView,
     RegionView,
+    Rehearsal,
     Severity,
     Show,
     StepView,
@@ -224,6 +225,8 @@ class Feeds:
             horizon=self._horizon(status.specification if status is not None else twin.specification),
             drift=None if status is None else status.drift,
         )
+        if twin.rehearsal.state is not Rehearsal.RUNNING:
+            twin = replace(twin, plant=self._gap.comparable(twin.plant))
         name = twin_feed.path.resolve().name if twin_feed is not None else ""
         steps, following, words = steps_of(twin.certificates, status, run=name) if twin_feed else ((), None, "")
         if self.operator is not None:

@@ -1,9 +1,14 @@
-"""The gap between the plants: the twin's number for each row minus the testbed's, and what the twin had predicted."""
+"""The gap between the plants: the twin's number for each row minus the testbed's, and what the twin had predicted.
+
+Only what is comparable is compared: the twin's own windows at the testbed's configuration, else what a certificate
+predicts there. Where there is neither, there is no gap, and the words say so.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +16,7 @@ from numpy.typing import NDArray
 from col.certificate import Certificate, Prediction, SignedCertificate
 from col.plant import Control, Windows
 from tui.watch.feeds_rows import Layout, columns_of
+from tui.watch.feeds_twin import KEEP
 from tui.watch.state import GapRow, GapView, PlantView
 
 __all__ = ["GapFinder"]
@@ -19,11 +25,12 @@ FloatArray = NDArray[np.float64]
 
 
 class GapFinder:
-    """Finds what the twin says of the testbed's configuration: its own windows there, else a certificate's interval."""
+    """Finds what the twin says of the testbed's configuration; looks again only where run or configuration changed."""
 
     def __init__(self) -> None:
         self._key: object = None
         self._expected: dict[str, float] = {}
+        self._columns: dict[str, FloatArray] = {}
         self._words = ""
         self._predictions: Mapping[str, tuple[float, float]] = {}
 
@@ -51,7 +58,7 @@ class GapFinder:
             column = testbed.values.get(row.key)
             if column is None:
                 continue
-            expected = self._expected.get(row.key, math.nan) if self._expected else twin.latest(row.key)
+            expected = self._expected.get(row.key, math.nan)
             here = testbed.latest(row.key)
             low, high = self._predictions.get(row.key, (math.nan, math.nan))
             mean = _mean(column, testbed.sequence, horizon)
@@ -71,28 +78,42 @@ class GapFinder:
         certificates: Sequence[SignedCertificate],
     ) -> None:
         near = {control.name: control.resolution / 2 + 1e-9 for control in controls}
-        self._expected, self._predictions = {}, {}
-        self._words = "twin: latest window of the run, at another configuration"
+        self._expected, self._predictions, self._columns = {}, {}, {}
+        self._words = "no gap: the twin has neither windows nor a prediction at the testbed's configuration"
         predicted, certificate = _prediction(in_force, certificates, near)
         if predicted is not None and certificate is not None:
             self._predictions = predicted
             self._expected = {name: (low + high) / 2 for name, (low, high) in predicted.items()}
             self._words = f"twin: predicted by certificate {certificate.digest[:12]} for this configuration"
-        if windows is None or layout is None or not in_force:
+        if windows is None or layout is None or (at := _windows_at(windows, in_force, near)) is None:
             return
-        at = np.ones(len(windows), dtype=bool)
-        for name, value in in_force.items():
-            if name not in windows.controls:
-                return
-            at &= np.abs(windows.controls[name] - value) <= near.get(name, 1e-9)
-        if at.any():
-            columns = columns_of(layout, windows)
-            means = {name: float(np.nanmean(c[at])) for name, c in columns.items() if not np.all(np.isnan(c[at]))}
-            self._expected = {**means, **self._expected}
-            if predicted is None:
-                self._words = f"twin: mean of its {int(at.sum())} windows at this configuration"
-        elif predicted is not None:
-            self._words += "; rows without a prediction have no gap"
+        columns = columns_of(layout, windows)
+        means = {name: float(np.nanmean(c[at])) for name, c in columns.items() if not np.all(np.isnan(c[at]))}
+        self._expected |= means
+        self._columns = {name: column[at][-KEEP:] for name, column in columns.items()}
+        count = int(at.sum())
+        self._words = f"twin: its {count} window{'s' if count > 1 else ''} at the testbed's configuration"
+
+    def comparable(self, twin: PlantView) -> PlantView:
+        """Return the twin's view with its windows at the testbed's configuration, where it has some.
+
+        They come from several runs: their numbers here are those of a list, not of the run.
+        """
+        if not self._columns:
+            return twin
+        count = len(next(iter(self._columns.values())))
+        title = f"{twin.title}, at the testbed's configuration"
+        return replace(twin, title=title, sequence=np.arange(count), values=self._columns, holes=())
+
+
+def _windows_at(windows: Windows, in_force: Mapping[str, float], near: Mapping[str, float]) -> NDArray[np.bool_] | None:
+    """Return which windows were at that configuration, None where none was."""
+    if not in_force or any(name not in windows.controls for name in in_force):
+        return None
+    at = np.ones(len(windows), dtype=bool)
+    for name, value in in_force.items():
+        at &= np.abs(windows.controls[name] - value) <= near.get(name, 1e-9)
+    return at if at.any() else None
 
 
 def _prediction(

@@ -7,7 +7,8 @@ is a gNB 1, `pow_h1` of host h1 where nothing else has that end), a total from t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,21 +38,26 @@ class Layout:
 
 
 def places_of(
-    groups: Iterable[Mapping[str, object]] = (), gnbs: Mapping[str, Sequence[str]] | None = None
+    groups: Iterable[Mapping[str, object]] = (),
+    gnbs: Mapping[str, Sequence[str]] | None = None,
+    controls: Collection[str] = (),
 ) -> tuple[GnbPlace, ...]:
-    """Return where the gNBs stand: of a run's manifest (`groups`), or of a testbed (`gnbs`: cell -> controls)."""
+    """Return where the gNBs stand: by a run's manifest (`groups`), or a testbed (`gnbs`: name -> metrics, controls)."""
     places: dict[str, GnbPlace] = {}
     for group in groups:
         suffixes = group.get("suffixes", ())
-        ends = [str(end) for end in suffixes] if isinstance(suffixes, list | tuple) else []
-        if not ends:
+        parts = [str(end) for end in suffixes] if isinstance(suffixes, list | tuple) else []
+        if not parts:
             continue
-        host = ends[-1] if len(ends) > 1 else ""
-        cu = ends[1] if len(ends) > 2 else ends[0]
-        controls = tuple(str(group[axis]) for axis in ("x", "y") if group.get(axis))
-        places[ends[0]] = GnbPlace(cell=ends[0], cu=cu, host=host, controls=controls)
-    for cell, names in (gnbs or {}).items():
-        places.setdefault(cell, GnbPlace(cell=cell, controls=tuple(names)))
+        host = parts[-1] if len(parts) > 1 else ""
+        cu = parts[1] if len(parts) > 2 else parts[0]
+        axes = tuple(str(group[axis]) for axis in ("x", "y") if group.get(axis))
+        places[parts[0]] = GnbPlace(cell=parts[0], cu=cu, host=host, controls=axes)
+    for name, names in (gnbs or {}).items():
+        # A testbed calls its gNBs as it likes; its metrics and controls end in what the rows call them.
+        ends = Counter(end for _, _, end in (one.rpartition("_") for one in names) if end)
+        cell = ends.most_common(1)[0][0] if ends else name
+        places.setdefault(cell, GnbPlace(cell=cell, cu=cell, controls=tuple(n for n in names if n in controls)))
     return tuple(places.values())
 
 

@@ -163,7 +163,11 @@ class TestbedFeed:
         """Take what the agent said of its testbed."""
         with self._lock:
             if self._status is None or status.backend != self._status.backend:
-                self._places = places_of(gnbs=status.backend.gnbs)
+                alive = status.backend.gnb_metrics
+                self._places = places_of(
+                    gnbs={name: (*alive.get(name, ()), *names) for name, names in status.backend.gnbs.items()},
+                    controls={control.name for control in status.backend.plant.controls},
+                )
                 self._layout = layout_of(
                     status.backend.plant.controls,
                     status.backend.plant.metrics,

@@ -212,7 +212,7 @@ class TwinFeed:
 
 def _layout(manifest: Mapping[str, Any], controls: tuple[Control, ...], places: tuple[GnbPlace, ...]) -> Layout:
     nodes: Mapping[str, str] = manifest.get("graph", {}).get("nodes", {})
-    targets = {name for name, kind in nodes.items() if kind == "target"} | set(manifest["specification_metrics"])
+    targets = {name for name, kind in nodes.items() if kind == "target"} or set(manifest["specification_metrics"])
     metrics = [
         Metric(name=name, unit=unit, kind=MetricKind.TARGET if name in targets else MetricKind.OBSERVABLE)
         for name, unit in manifest.get("units", {}).items()
