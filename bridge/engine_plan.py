@@ -89,7 +89,11 @@ class Planner:
             desk.planned(record, who, details)
         else:
             record = replace(record, version=begun.version)
-        reasons = {"reasons": [[str(r.code), r.text] for r in plan.reasons], "drift": plan.drift}
+        reasons = {
+            "reasons": [[str(r.code), r.text] for r in plan.reasons],
+            "drift": plan.drift,
+            "notes": list(plan.notes),
+        }
         event = Event.GATE_PASSED if plan.is_allowed else Event.GATE_REFUSED
         desk.move(record, event, Actor.AGENT, who=who, details=reasons)
         while len(desk.gated) > _MOST_WAITING:

@@ -16,7 +16,14 @@ from bridge.settings import Requirements
 from col.plant import Control, Provenance, Windows
 from col.specification import Specification, Verdict
 
-__all__ = ["at_configuration", "conflict_reasons", "drift_reasons", "metric_reasons", "specification_reasons"]
+__all__ = [
+    "at_configuration",
+    "conflict_reasons",
+    "drift_reasons",
+    "failing_metrics",
+    "metric_reasons",
+    "specification_reasons",
+]
 
 _LATEST = 3
 """The window in progress, the one just closed that was not fetched yet, and the one before it: older is not now."""
@@ -67,10 +74,7 @@ def specification_reasons(
         behind = reading.next_sequence - 1 - last
         return [_inconclusive(f"the latest window of the configuration in force is {behind} windows old")], None
     recent = windows.take(windows.sequence > last - needed)
-    columns = {name: np.full(needed, np.nan) for name in specification.metrics & recent.metrics.keys()}
-    for name, column in columns.items():
-        values = recent.metrics[name]
-        column[recent.sequence - (last - needed + 1)] = np.where(np.isfinite(values), values, np.nan)
+    columns = _latest(specification, recent, last)
     verdict = specification.verdict(columns)
     if verdict is Verdict.PASS:
         return [], float(specification.robustness(columns))
@@ -90,6 +94,29 @@ def specification_reasons(
     )
     facts = {"robustness": repr(worst), "last_window": str(last)}
     return [Reason(code=ReasonCode.SPECIFICATION_FAILS_NOW, text=text, facts=facts)], worst
+
+
+def failing_metrics(specification: Specification, windows: Windows, unknown: frozenset[str]) -> frozenset[str]:
+    """Return the metrics of conjuncts of φ that fail in the latest windows, and of `unknown` those they lack."""
+    if not len(windows):
+        return frozenset()
+    last = int(windows.sequence[-1])
+    columns = _latest(specification, windows.take(windows.sequence > last - specification.horizon), last)
+    found: set[str] = set()
+    for part in specification.conjuncts:
+        verdict = part.verdict(columns)
+        found |= part.metrics if verdict is Verdict.FAIL else part.metrics & unknown
+    return frozenset(found)
+
+
+def _latest(specification: Specification, recent: Windows, last: int) -> dict[str, NDArray[np.float64]]:
+    """Return a horizon of each metric of φ that ends with window `last`, NaN where there is no number."""
+    needed = specification.horizon
+    columns = {name: np.full(needed, np.nan) for name in specification.metrics & recent.metrics.keys()}
+    for name, column in columns.items():
+        values = recent.metrics[name]
+        column[recent.sequence - (last - needed + 1)] = np.where(np.isfinite(values), values, np.nan)
+    return columns
 
 
 def _inconclusive(text: str) -> Reason:
