@@ -40,7 +40,7 @@ class LinesPane(ScrollView, can_focus=True):
         & > .line--fail { color: $text-error; text-style: bold reverse; }
         & > .line--wrong { color: $text-error; }
         & > .line--hold { color: $text-warning; text-style: bold; }
-        & > .line--trial { color: $text-accent; text-style: bold underline; }
+        & > .line--trial { color: $text-accent; text-style: bold; }
         & > .line--lost { color: $text-error; text-style: bold reverse; }
         & > .line--twin { color: $text-primary; }
         & > .line--testbed { color: $text-accent; }

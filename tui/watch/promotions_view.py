@@ -99,7 +99,7 @@ def _standing(state: WatchState, width: int) -> Line:
     drift = state.gap.drift
     spans.append((f" drift {'unknown ?' if drift is None else f'{drift:.2f}'}", "dim" if drift is None else "text"))
     if drift is not None:
-        mark = PASS if drift <= 1 else FAIL
+        mark = PASS if drift <= 1 else HOLD  # the limit is the gate's, among its reasons
         spans += [(" ", "text"), (mark.text, mark.role), (" (1 is the edge of the prediction)", "dim")]
     if state.promotions.exploration_enabled:
         spans.append(("  exploration is on !", "hold"))
@@ -152,7 +152,7 @@ def _changes(plan: Plan, width: int) -> list[Line]:
         unit = unit_word(change.unit)
         lines.append(
             cut(
-                [(f"  {change.control:<{name}} ", "key"), (f"{change.before:>8.3f} ", "wrong"), ("-> ", "dim"),
+                [(f"  {change.control:<{name}} ", "key"), (f"{change.before:>8.3f} ", "text"), ("-> ", "dim"),
                  (f"{change.after:>8.3f} {unit}", "title"), (f"  ({change.after - change.before:+.3f} {unit})", "dim")],
                 width,
             )
@@ -189,7 +189,7 @@ def _step(step: StepView, width: int, now_wall_s: float) -> list[Line]:
     ]
     spans.append((f", valid {left_s / 3600:.0f} h", "dim") if left_s > 0 else (", EXPIRED x", "fail"))
     changes = ", ".join(f"{c} {before:g} -> {after:g} {unit_word(unit)}" for c, before, after, unit in step.changes)
-    return [cut(spans, width), *(((line, "dim"),) for line in wrap("         " + changes, width, "         "))]
+    return [cut(spans, width), *((("         " + line, "dim"),) for line in wrap(changes, width - 9))]
 
 
 def _plan(view: PromotionView, width: int) -> list[Line]:

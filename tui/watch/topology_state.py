@@ -1,0 +1,122 @@
+"""How each part of the RAN stands: which rows belong to it, and what they say together.
+
+A part's rows are found by the pieces of their names that name a part (`cpuu_du_1` has `du`): what a plant does not
+measure at a part is said to be so, and never counts as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from tui.watch.marks import FAIL, HOLD, LOST, PASS, TRIAL, Mark
+from tui.watch.state import Connection, GnbPlace, Row, RowGroup, RowKind, WatchState
+
+__all__ = ["NOT_MEASURED", "SEEN", "STALE", "Part", "PartState", "cell_parts", "core_state", "host_state"]
+
+SEEN = Mark("SEEN", "o", "text")
+NOT_MEASURED = Mark("none", "-", "dim")
+STALE = Mark("STALE", "?", "hold")
+
+
+class Part(StrEnum):
+    """A part of one gNB, from the radio to the core; `CELL` is what a UE sees of them together."""
+
+    RU = "RU"
+    FRONTHAUL = "fronthaul"
+    DU = "DU"
+    MIDHAUL = "midhaul"
+    CU = "CU"
+    BACKHAUL = "backhaul"
+    CELL = "end to end"
+
+
+_PIECES = {
+    Part.RU: {"ru", "rsrp", "sinr", "cqi"},
+    Part.FRONTHAUL: {"fh", "fronthaul", "ofh"},
+    Part.DU: {"du", "prb", "nok", "mcs", "bler", "mac"},
+    Part.MIDHAUL: {"mh", "midhaul", "f1", "f1u", "f1c"},
+    Part.CU: {"cu", "cuup", "cucp", "pdcp"},
+    Part.BACKHAUL: {"bh", "backhaul", "n2", "n3"},
+}
+_CORE = {"core", "upf", "amf", "smf", "n4", "n6", "5gc"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartState:
+    """A part: its mark, and the rows behind it, those outside their interval first."""
+
+    part: str
+    mark: Mark
+    rows: tuple[Row, ...] = ()
+
+
+def part_of(row: Row) -> Part:
+    """Return the part of a gNB that a row tells of."""
+    pieces = set(row.label.casefold().split("_")) | set(row.key.casefold().split("_"))
+    return next((part for part, names in _PIECES.items() if pieces & names), Part.CELL)
+
+
+def _is_core(row: Row) -> bool:
+    return bool(set(row.label.casefold().split("_")) & _CORE)
+
+
+def cell_parts(state: WatchState, place: GnbPlace) -> tuple[PartState, ...]:
+    """Return how each part of a gNB stands."""
+    owned = set(place.controls)
+    rows = [
+        r for r in state.rows if (r.group is RowGroup.GNB and r.place == place.cell) or (r.key in owned and not r.place)
+    ]
+    by_part: dict[Part, list[Row]] = {part: [] for part in Part}
+    for row in rows:
+        by_part[part_of(row)].append(row)
+    return tuple(_judged(state, str(part), by_part[part]) for part in Part)
+
+
+def host_state(state: WatchState, host: str) -> PartState:
+    """Return how a host stands."""
+    return _judged(state, host, [r for r in state.rows if r.group is RowGroup.HOST and r.place == host])
+
+
+def core_state(state: WatchState) -> PartState:
+    """Return how the core stands."""
+    return _judged(state, "core", [r for r in state.rows if r.group is RowGroup.RAN and _is_core(r)])
+
+
+def _judged(state: WatchState, part: str, rows: Iterable[Row]) -> PartState:
+    rows = list(rows)
+    gaps = state.gap.rows
+    said = {r.key: gaps[r.key].inside for r in rows if r.key in gaps}
+    rows.sort(key=lambda r: (said.get(r.key) is not False, said.get(r.key) is None))
+    return PartState(part=part, mark=_mark(state, rows, said), rows=tuple(rows))
+
+
+def _mark(state: WatchState, rows: list[Row], said: dict[str, bool | None]) -> Mark:
+    if not rows:
+        return NOT_MEASURED
+    bed = state.testbed
+    if bed.connection is Connection.LOST:
+        return LOST
+    active = state.promotions.active
+    touched = {c.control for c in active.plan.changes} if active is not None and active.state.is_in_flight else set()
+    if any(r.key in touched for r in rows):
+        return TRIAL
+    if bed.connection is not Connection.CONNECTED:
+        return SEEN if any(_has_value(state.twin.values.get(r.key)) for r in rows) else NOT_MEASURED
+    if bed.is_stale(state.now_s):
+        return STALE
+    verdicts = [inside for inside in said.values() if inside is not None]
+    if verdicts:
+        return PASS if all(verdicts) else FAIL
+    metrics = [r for r in rows if r.kind is not RowKind.CONTROL]
+    if any(r.target for r in metrics):
+        return HOLD
+    return SEEN if any(_has_value(bed.values.get(r.key)) for r in rows) else NOT_MEASURED
+
+
+def _has_value(column: object) -> bool:
+    values = np.asarray(column if column is not None else [], dtype=float)
+    return bool(len(values)) and bool(np.isfinite(values[-1]))
