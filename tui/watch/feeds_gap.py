@@ -17,7 +17,7 @@ from col.certificate import Certificate, Prediction, SignedCertificate
 from col.plant import Control, Windows
 from tui.watch.feeds_rows import Layout, columns_of
 from tui.watch.feeds_twin import KEEP
-from tui.watch.state import GapRow, GapView, PlantView
+from tui.watch.state import GapRow, GapView, PlantView, Row
 
 __all__ = ["GapFinder"]
 
@@ -29,7 +29,6 @@ class GapFinder:
 
     def __init__(self) -> None:
         self._key: object = None
-        self._expected: dict[str, float] = {}
         self._columns: dict[str, FloatArray] = {}
         self._words = ""
         self._predictions: Mapping[str, tuple[float, float]] = {}
@@ -52,13 +51,14 @@ class GapFinder:
         key = (id(windows), tuple(testbed.in_force.items()), tuple(c.digest for c in certificates))
         if key != self._key:
             self._key = key
-            self._look(testbed.in_force, windows, layout, controls, certificates)
+            self._look(twin.rows, testbed.in_force, windows, layout, controls, certificates)
+        shown = self._shown(twin)
         rows = {}
         for row in twin.rows:
             column = testbed.values.get(row.key)
             if column is None:
                 continue
-            expected = self._expected.get(row.key, math.nan)
+            expected = shown.latest(row.key) if shown is not None else math.nan
             here = testbed.latest(row.key)
             low, high = self._predictions.get(row.key, (math.nan, math.nan))
             mean = _mean(column, testbed.sequence, horizon)
@@ -71,6 +71,7 @@ class GapFinder:
 
     def _look(
         self,
+        rows: Sequence[Row],
         in_force: Mapping[str, float],
         windows: Windows | None,
         layout: Layout | None,
@@ -78,29 +79,31 @@ class GapFinder:
         certificates: Sequence[SignedCertificate],
     ) -> None:
         near = {control.name: control.resolution / 2 + 1e-9 for control in controls}
-        self._expected, self._predictions, self._columns = {}, {}, {}
+        self._predictions, self._columns = {}, {}
         self._words = "no gap: the twin has neither windows nor a prediction at the testbed's configuration"
         predicted, certificate = _prediction(in_force, certificates, near)
         if predicted is not None and certificate is not None:
             self._predictions = predicted
-            self._expected = {name: (low + high) / 2 for name, (low, high) in predicted.items()}
+            middle = {name: np.array([(low + high) / 2]) for name, (low, high) in predicted.items()}
+            self._columns = {row.key: middle.get(row.key, np.array([math.nan])) for row in rows}
             self._words = f"twin: predicted by certificate {certificate.digest[:12]} for this configuration"
         if windows is None or layout is None or (at := _windows_at(windows, in_force, near)) is None:
             return
         columns = columns_of(layout, windows)
-        means = {name: float(np.nanmean(c[at])) for name, c in columns.items() if not np.all(np.isnan(c[at]))}
-        self._expected |= means
         self._columns = {name: column[at][-KEEP:] for name, column in columns.items()}
         count = int(at.sum())
         self._words = f"twin: its {count} window{'s' if count > 1 else ''} at the testbed's configuration"
 
     def comparable(self, twin: PlantView) -> PlantView:
-        """Return the twin's view with its windows at the testbed's configuration, where it has some.
+        """Return the twin's view at the testbed's configuration, as it is where nothing is known of that.
 
-        They come from several runs: their numbers here are those of a list, not of the run.
+        Its windows come from several runs: their numbers here are those of a list, not of the run.
         """
+        return self._shown(twin) or twin
+
+    def _shown(self, twin: PlantView) -> PlantView | None:
         if not self._columns:
-            return twin
+            return None
         count = len(next(iter(self._columns.values())))
         title = f"{twin.title}, at the testbed's configuration"
         return replace(twin, title=title, sequence=np.arange(count), values=self._columns, holes=())
