@@ -10,7 +10,6 @@ from textual.keys import format_key
 
 from tui.watch.marks import FAIL, HOLD, LOST, PASS, TRIAL, Frame, Line, cut, fit, rule, wrap
 from tui.watch.pane import LinesPane
-from tui.watch.state import WatchState
 
 __all__ = ["VIEWS", "HelpPane", "KeyHelp", "ViewHelp", "help_frame", "keys_of"]
 
@@ -93,7 +92,7 @@ def help_frame(keys: Sequence[KeyHelp], width: int, *, operate: bool = False) ->
     body: list[Line] = [rule("words", width)]
     for mark, words in _WORDS:
         for k, line in enumerate(wrap(words, max(width - 9, 10))):
-            body.append((mark.span(9) if not k else (" " * 9, "text"), (line, "text")))
+            body.append((*(mark.cells(9) if not k else ((" " * 9, "text"),)), (line, "text")))
     body += [(), rule(f"keys ({mode})", width), *_two_columns(keys, width)]
     for view in VIEWS:
         body += [(), rule(view.name, width)]
@@ -125,10 +124,6 @@ class HelpPane(LinesPane):
     """The help, with the keys as they are bound now."""
 
     HELP = "Arrows and page keys scroll; the key of a view goes there."
-
-    def show(self, state: WatchState) -> None:
-        """Draw that state."""
-        super().show(state)
 
     def frame(self, width: int, height: int) -> Frame:
         """Return the picture of the state."""

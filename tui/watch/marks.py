@@ -63,9 +63,10 @@ class Mark:
         """The word and the glyph."""
         return f"{self.word} {self.glyph}"
 
-    def span(self, width: int = 6) -> Span:
-        """Return it as a span of a fixed width."""
-        return fit(self.text, width), self.role
+    def cells(self, width: int = 6) -> tuple[Span, Span]:
+        """Return it in a fixed width; the colour ends with the glyph."""
+        text = fit(self.text, min(width, cell_len(self.text)))
+        return (text, self.role), (" " * (width - cell_len(text)), "text")
 
 
 PASS = Mark("PASS", "+", "pass")

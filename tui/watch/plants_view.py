@@ -228,7 +228,7 @@ def _row(
     if c.shows_testbed:
         if c.interval:
             spans.append((f" {fit(_interval(gap), c.interval)}", "dim"))
-        spans += [(" ", "text"), _lies(gap, is_old).span(_VERDICT), testbed_age]
+        spans += [(" ", "text"), *_lies(gap, is_old).cells(_VERDICT), testbed_age]
     return tuple(span for span in spans if span[0])
 
 

@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 from bridge.plan import Plan
 from bridge.promotion import Promotion, State, WatchedWindow
+from bridge.testbed import JournalEntry
 from tui.plan_view import ending, evidence_lines, seconds, window_line
 from tui.promotion_watch import counted_down
 from tui.watch.marks import FAIL, HOLD, PASS, Frame, Line, Mark, Span, cut, fit, rule, unit_word, verdict_mark, wrap
@@ -79,11 +80,20 @@ def promotions_frame(state: WatchState, width: int, height: int) -> Frame:
     ahead = [*_queue(view, column, state.now_wall_s), (), *_plan(view, column)]
     if column == width:
         return Frame(head=(_standing(state, width),), body=(*now, (), *ahead))
+    room = height - 3 - len(now)
+    if room > 2 and view.journal:
+        newest = sorted(view.journal, key=lambda e: e.number, reverse=True)
+        now += [(), rule("journal, newest first", column), *(_written(e, column) for e in newest[: room - 1])]
     body = []
     for left, right in zip_longest(now, ahead, fillvalue=()):
         used = cut(left, column)
         body.append((*_padded(used, column), (" │ ", "rule"), *cut(right, column)))
     return Frame(head=(_standing(state, width),), body=tuple(body))
+
+
+def _written(e: JournalEntry, width: int) -> Line:
+    change = e.state_after if e.state_before == e.state_after else f"{e.state_before or '·'} → {e.state_after}"
+    return cut([(f"{clock(e.wall_s)} ", "dim"), (f"{e.actor:<9} {e.kind:<16} ", "text"), (change, "dim")], width)
 
 
 def _padded(line: Line, width: int) -> Line:
@@ -164,7 +174,7 @@ def _windows(active: Promotion, width: int) -> list[Line]:
     needed = active.windows_needed
     lines: list[Line] = []
     for k, window in enumerate(active.windows, start=1):
-        lines.append(cut([window_mark(window).span(), (f"  {window_line(window, k, needed)}", "text")], width))
+        lines.append(cut([*window_mark(window).cells(), (f"  {window_line(window, k, needed)}", "text")], width))
     if not active.state.is_final and len(active.windows) < needed:
         lines.append(((f"        {needed - len(active.windows)} of {needed} windows to come", "dim"),))
     return lines
@@ -184,7 +194,7 @@ def _step(step: StepView, width: int, now_wall_s: float) -> list[Line]:
     left_s = step.expires_wall_s - now_wall_s
     spans: list[Span] = [
         (f"{step.number:>2} of {step.count}  ", "text"),
-        mark.span(8),
+        *mark.cells(8),
         (f"P ≥ {step.bound:.3f}, φ held in {step.passes} of {step.horizons}", "text"),
     ]
     spans.append((f", valid {left_s / 3600:.0f} h", "dim") if left_s > 0 else (", EXPIRED x", "fail"))
@@ -200,7 +210,7 @@ def _plan(view: PromotionView, width: int) -> list[Line]:
     says = "the gate has nothing against it" if plan.is_allowed else f"the gate refuses: {_count(plan.reasons)}"
     lines: list[Line] = [
         rule(f"plan {plan.request.promotion_id} ({plan.request.mode})", width),
-        cut([mark.span(), (f"  {says}", "text")], width),
+        cut([*mark.cells(), (f"  {says}", "text")], width),
     ]
     for reason in plan.reasons:
         text = wrap(f"x {reason.code}: {reason.text}", width - 2, "  ")
@@ -227,7 +237,8 @@ def _before(view: PromotionView, width: int) -> list[Line]:
         margin = "" if promotion.robustness is None else f"  ρ {promotion.robustness:+.3f}"
         lines.append(
             cut(
-                [(f"{clock(promotion.created_wall_s)} ", "dim"), mark.span(14), (f" {promotion.promotion_id} ", "text"),
+                [(f"{clock(promotion.created_wall_s)} ", "dim"), *mark.cells(14),
+                 (f" {promotion.promotion_id} ", "text"),
                  *([] if promotion.verdict is None else [(verdict.text, verdict.role)]), (margin, "text")],
                 width,
             )

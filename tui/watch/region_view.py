@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import PurePath
 from typing import ClassVar
 
 import numpy as np
@@ -77,7 +78,7 @@ def rehearsal_line(rehearsal: RehearsalView, width: int) -> Line:
         spans.append(("  no violation +", "pass"))
     if rehearsal.region_share is not None:
         spans.append((f"  region {rehearsal.region_share:.1%} of the box", "text"))
-    spans.append((f"  {rehearsal.run}", "dim"))
+    spans.append((f"  {PurePath(rehearsal.run).name}", "dim"))
     if rehearsal.words:
         spans.append((f"  {rehearsal.words}", "dim"))
     return cut(spans, width)
@@ -163,7 +164,7 @@ def _trial_lines(region: RegionView, cursor: tuple[float, float] | None, width: 
         )
         lines.append(
             cut(
-                [("›" if is_here else " ", "text"), (f"{trial.number:>3} {at}  ", "text"), mark.span(),
+                [("›" if is_here else " ", "text"), (f"{trial.number:>3} {at}  ", "text"), *mark.cells(),
                  (f" ρ {number(trial.robustness, sign=True):>8} {trial.limiting or trial.outcome}", "dim")],
                 width,
             )

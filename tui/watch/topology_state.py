@@ -73,6 +73,11 @@ def cell_parts(state: WatchState, place: GnbPlace) -> tuple[PartState, ...]:
     by_part: dict[Part, list[Row]] = {part: [] for part in Part}
     for row in rows:
         by_part[part_of(row)].append(row)
+    if place.cu:  # a shared CU's rows stand with the first of its gNBs, and tell of all of them
+        sharing = {p.cell for p in state.topology if p.cu == place.cu and p.cell != place.cell}
+        by_part[Part.CU] += [
+            r for r in state.rows if r.group is RowGroup.GNB and r.place in sharing and part_of(r) is Part.CU
+        ]
     return tuple(_judged(state, str(part), by_part[part]) for part in Part)
 
 

@@ -85,26 +85,31 @@ def _box(state: WatchState, place: GnbPlace, parts: tuple[PartState, ...], width
     for state_of in parts:
         mark = state_of.mark
         is_link = state_of.part in _LINKS
-        name = ("┆ " if is_link else "") + state_of.part
+        room = inner - len(mark.text)
+        prefix = "┆ " if is_link else ""
+        is_long = len(prefix + state_of.part) >= room
+        name = prefix + (_SHORT[Part(state_of.part)] if is_long else state_of.part)
         if state_of.part == Part.CU and place.cu and place.cu != place.cell:
             name += f" {place.cu}"
-        room = inner - len(mark.text)
         lines.append(
             (("│ ", edge), (fit(name, room), "dim" if is_link else "text"), (mark.text, mark.role), (" │", edge))
         )
         if not is_link and state_of.part != Part.CELL and state_of.part != Part.RU:
-            lines.append((("│ ", edge), (fit("  " + _headline(state, state_of.rows), inner), "dim"), (" │", edge)))
+            lines.append(
+                (("│ ", edge), (fit("  " + _headline(state, state_of.rows, inner - 2), inner), "dim"), (" │", edge))
+            )
     lines.append((("└" + "─" * (width // 2 - 1) + "┬" + "─" * (width - width // 2 - 2) + "┘", edge),))
     return lines
 
 
-def _headline(state: WatchState, rows: tuple[Row, ...]) -> str:
-    """Return what is set at a part, or its first number."""
+def _headline(state: WatchState, rows: tuple[Row, ...], width: int) -> str:
+    """Return what is set at a part, or its first number; its name only where there is room for the unit as well."""
     plant = _shown_plant(state)
     for row in sorted(rows, key=lambda r: r.kind is not RowKind.CONTROL):
         value = plant.in_force.get(row.key, plant.latest(row.key))
         if not math.isnan(value):
-            return f"{row.label} {number(value)} {unit_word(row.unit)}"
+            short = f"{number(value)} {unit_word(row.unit)}"
+            return f"{row.label} {short}" if len(row.label) + 1 + len(short) <= width else short
     return ""
 
 
@@ -118,7 +123,7 @@ def _table(
     for place in places:
         glyph = "›" if place.cell == cell else " "
         spans: list[Span] = [(f"{glyph} {fit(place.cell, 7)} ", "title" if place.cell == cell else "text")]
-        spans += [state_of.mark.span(8) for state_of in parts[place.cell]]
+        spans += [span for state_of in parts[place.cell] for span in state_of.mark.cells(8)]
         lines.append((*spans, (place.host, "dim")))
         keys.append(place.cell)
     return lines, keys
@@ -136,7 +141,7 @@ def _hosts(state: WatchState, places: tuple[GnbPlace, ...], width: int) -> list[
             f"{row.label} {number(plant.latest(row.key))} {unit_word(row.unit)}" for row in stands.rows[:4]
         )
         carries = f"  carries gNB {carried}" if carried else ""
-        spans: list[Span] = [(f"host {host:<6}", "title"), stands.mark.span(8), (f" {numbers}", "text")]
+        spans: list[Span] = [(f"host {host:<6}", "title"), *stands.mark.cells(8), (f" {numbers}", "text")]
         lines.append(cut([*spans, (carries, "dim")], width))
     return lines
 
@@ -147,7 +152,7 @@ def _core(state: WatchState, width: int) -> Line:
     numbers = "  ".join(f"{r.label} {number(plant.latest(r.key))} {unit_word(r.unit)}" for r in stands.rows[:4])
     if stands.mark is NOT_MEASURED:
         numbers = "no metric of the core is described by either plant"
-    return cut([("core       ", "title"), stands.mark.span(8), (f" {numbers}", "dim")], width)
+    return cut([("core       ", "title"), *stands.mark.cells(8), (f" {numbers}", "dim")], width)
 
 
 def _explained(state: WatchState, cell: str, parts: tuple[PartState, ...], width: int, most: int) -> tuple[Line, ...]:
