@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from bridge.identity import Identity
@@ -25,6 +27,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 64
+"""Of each kind: what cannot wait, and the rest."""
 
 
 class EngineLike(Protocol):
@@ -92,12 +95,25 @@ class EngineLike(Protocol):
         ...
 
 
+@dataclass(order=True, slots=True)
+class _Act:
+    """What waits for its turn: in the order in which it came, what cannot wait first."""
+
+    is_patient: bool
+    number: int
+    future: Future[Any] = field(compare=False)
+    run: Callable[[], None] = field(compare=False)
+
+
 class AgentLoop:
     """Runs an engine in a thread of its own. `observers` are called in that thread after every look at the testbed."""
 
     def __init__(self, engine: EngineLike, *, poll_s: float) -> None:
         self._engine, self._poll_s = engine, poll_s
-        self._acts: queue.Queue[tuple[Future[Any], Callable[[], None]]] = queue.Queue(MOST_WAITING)
+        self._acts: queue.PriorityQueue[_Act] = queue.PriorityQueue()
+        self._count = itertools.count()
+        self._counted = threading.Lock()
+        self._waiting = {True: 0, False: 0}
         self._changed = threading.Condition()
         self._stopping = False
         self._version = engine.version
@@ -138,8 +154,8 @@ class AgentLoop:
             self._stopping = True
             self._changed.notify_all()
 
-    def call(self, act: Callable[[EngineLike], T], *, timeout_s: float) -> T:
-        """Carry out an act in the engine's thread and return what it returns or raises.
+    def call(self, act: Callable[[EngineLike], T], *, timeout_s: float, is_urgent: bool = False) -> T:
+        """Carry out an act in the engine's thread and return what it returns or raises; urgent ones go first.
 
         Raises:
             BusyError: too many wait; nothing was done.
@@ -157,10 +173,11 @@ class AgentLoop:
                 except BaseException as error:
                     future.set_exception(error)
 
-        try:
-            self._acts.put_nowait((future, run))
-        except queue.Full:
-            raise BusyError("the agent has too much to do; nothing was done") from None
+        with self._counted:
+            if self._waiting[is_urgent] >= MOST_WAITING:
+                raise BusyError("the agent has too much to do; nothing was done")
+            self._waiting[is_urgent] += 1
+            self._acts.put(_Act(not is_urgent, next(self._count), future, run))
         if self._stopping and not self._thread.is_alive():
             future.cancel()
         try:
@@ -191,7 +208,7 @@ class AgentLoop:
         self._recovered.set_result(None)
         due_s = time.monotonic() + self._poll_s
         while not self._stopping:
-            self._carry_out(max(0.0, min(due_s - time.monotonic(), 0.5)))
+            self._carry_out(max(0.0, min(due_s - time.monotonic(), 0.5)), self._poll_s)
             if time.monotonic() >= due_s:
                 self._look()
                 due_s = time.monotonic() + self._poll_s
@@ -199,14 +216,25 @@ class AgentLoop:
         self._refuse_the_rest()
         self._engine.close()
 
-    def _carry_out(self, timeout_s: float) -> None:
-        """Wait for an act, then carry out all that wait: a heartbeat must not wait for one look after the other."""
+    def _carry_out(self, timeout_s: float, longest_s: float) -> None:
+        """Wait for an act, then carry out what waits.
+
+        What is urgent goes before the next look, so that a heartbeat does not wait for one look after the other; the
+        rest for so long only, so that nobody keeps the agent from looking by asking all the time.
+        """
         with contextlib.suppress(queue.Empty):
-            _, run = self._acts.get(timeout=timeout_s)
-            run()
+            self._take(timeout_s)
+            begun_s = time.monotonic()
             for _ in range(MOST_WAITING):
-                _, run = self._acts.get_nowait()
-                run()
+                if time.monotonic() - begun_s >= longest_s and not self._waiting[True]:
+                    return
+                self._take(0.0)
+
+    def _take(self, timeout_s: float) -> None:
+        act = self._acts.get(timeout=timeout_s) if timeout_s > 0.0 else self._acts.get_nowait()
+        with self._counted:
+            self._waiting[not act.is_patient] -= 1
+        act.run()
 
     def _look(self) -> None:
         try:
@@ -229,7 +257,7 @@ class AgentLoop:
     def _refuse_the_rest(self) -> None:
         while True:
             try:
-                future, _ = self._acts.get_nowait()
+                act = self._acts.get_nowait()
             except queue.Empty:
                 return
-            future.cancel()
+            act.future.cancel()

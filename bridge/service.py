@@ -176,7 +176,8 @@ class Service(TestbedServiceServicer):
         """Roll back now."""
         with self._door(context, writes=True):
             why = check_why(request.why)
-        return self._act(context, request, pb.CancelPromotionResponse, lambda e, who, p: e.cancel(who, p, why))
+        response = pb.CancelPromotionResponse
+        return self._act(context, request, response, lambda e, who, p: e.cancel(who, p, why), is_urgent=True)
 
     def ExtendTrial(self, request: pb.ExtendTrialRequest, context: Any) -> Any:
         """Move the deadline of a trial."""
@@ -186,13 +187,14 @@ class Service(TestbedServiceServicer):
 
     def RenewLease(self, request: pb.RenewLeaseRequest, context: Any) -> Any:
         """Take a heartbeat of the controller."""
-        return self._act(context, request, pb.RenewLeaseResponse, lambda e, who, p: e.renew_lease(who, p))
+        response = pb.RenewLeaseResponse
+        return self._act(context, request, response, lambda e, who, p: e.renew_lease(who, p), is_urgent=True)
 
     def RollBackEverything(self, request: pb.RollBackEverythingRequest, context: Any) -> Any:
         """Kill switch."""
         with self._door(context, writes=True) as who:
             why = check_why(request.why)
-            promotions = self._ask(context, lambda engine: engine.roll_back_everything(who, why))
+            promotions = self._ask(context, lambda engine: engine.roll_back_everything(who, why), is_urgent=True)
             return pb.RollBackEverythingResponse(promotions=[_said(lambda p=p: promotion_to(p)) for p in promotions])  # type: ignore[misc]
 
     # --- what they share ----------------------------------------------------------------------------------------------
@@ -203,10 +205,12 @@ class Service(TestbedServiceServicer):
         request: Any,
         response: Callable[..., T],
         act: Callable[[EngineLike, Identity, str], Promotion],
+        *,
+        is_urgent: bool = False,
     ) -> T:
         with self._door(context, writes=True) as who:
             promotion_id = check_promotion_id(request.promotion_id)
-            promotion = self._ask(context, lambda engine: act(engine, who, promotion_id))
+            promotion = self._ask(context, lambda engine: act(engine, who, promotion_id), is_urgent=is_urgent)
             return response(promotion=_said(lambda: promotion_to(promotion)))
 
     @contextmanager
@@ -223,7 +227,7 @@ class Service(TestbedServiceServicer):
             log.exception("a call failed")
             abort(context, error)
 
-    def _ask(self, context: Any, act: Callable[[EngineLike], T]) -> T:
+    def _ask(self, context: Any, act: Callable[[EngineLike], T], *, is_urgent: bool = False) -> T:
         remaining_s = context.time_remaining()
         timeout_s = LONGEST_CALL_S if remaining_s is None else min(remaining_s, LONGEST_CALL_S)
 
@@ -233,7 +237,7 @@ class Service(TestbedServiceServicer):
             return act(engine)
 
         try:
-            return self._loop.call(run, timeout_s=timeout_s)
+            return self._loop.call(run, timeout_s=timeout_s, is_urgent=is_urgent)
         except IdTakenError:
             raise
         except InputError as error:

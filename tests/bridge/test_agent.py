@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,11 +16,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bridge.agent import LINK, SERVICE, Agent
 from bridge.agent_config import AgentConfig, Tls, agent_config_text, load_agent_config, parse_agent_config
-from bridge.agent_loop import AgentLoop
 from bridge.client import LeaseKeeper, TestbedClient
 from bridge.promotion import Cause, State
 from bridge.settings import BlastRadius, WatchLimits
-from bridge.status import BusyError
 from col.errors import InputError, UnreachableError
 from col.signing import make_keys
 from tests.bridge.scripted_backend import Fault
@@ -287,103 +284,3 @@ def config_request(client: TestbedClient) -> Any:
 
 
 # --- the engine's thread ----------------------------------------------------------------------------------------------
-
-
-class StubEngine:
-    """An engine that counts and can fail."""
-
-    version = 0
-
-    def __init__(self) -> None:
-        self.ticks = 0
-        self.fault: Exception | None = None
-        self.is_closed = False
-
-    def recover(self) -> None:
-        if self.fault is not None:
-            raise self.fault
-
-    def tick(self) -> None:
-        self.ticks += 1
-        if self.fault is not None:
-            raise self.fault
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
-def test_the_loop_goes_on_looking_after_a_look_that_failed() -> None:
-    engine: Any = StubEngine()
-    loop = AgentLoop(engine, poll_s=0.005)
-    loop.start()
-    engine.fault = ZeroDivisionError("a fault of ours")
-    seen = engine.ticks
-    until(lambda: engine.ticks > seen + 3)
-    assert loop.call(lambda e: 7, timeout_s=5) == 7
-    with pytest.raises(ZeroDivisionError):
-        loop.call(lambda e: 1 / 0, timeout_s=5)
-    loop.stop()
-    assert engine.is_closed
-    with pytest.raises(UnreachableError, match="stopping"):
-        loop.call(lambda e: 7, timeout_s=5)
-
-
-def test_heartbeats_that_wait_go_before_the_next_look_however_long_the_looks_take() -> None:
-    engine: Any = StubEngine()
-    loop = AgentLoop(engine, poll_s=0.005)
-    loop.start()
-    gate, slow, order = threading.Event(), threading.Event(), []
-    look = engine.tick
-
-    def tick() -> None:
-        order.append("look")
-        slow.set()
-        gate.wait(20)
-        look()
-
-    def heartbeat(engine: Any) -> None:
-        time.sleep(0.01)  # longer than the poll interval: the next look is due after each
-        order.append("heartbeat")
-
-    engine.tick = tick
-    assert slow.wait(20)
-    threads = [threading.Thread(target=lambda: loop.call(heartbeat, timeout_s=30)) for _ in range(12)]
-    for thread in threads:
-        thread.start()
-    until(lambda: loop.waiting == 12)
-    gate.set()
-    for thread in threads:
-        thread.join()
-    loop.stop()
-    assert order[:13] == ["look"] + 12 * ["heartbeat"]
-
-
-def test_an_engine_that_cannot_recover_does_not_start_and_is_closed() -> None:
-    engine: Any = StubEngine()
-    engine.fault = InputError("the journal is another testbed's")
-    with pytest.raises(InputError, match="another testbed"):
-        AgentLoop(engine, poll_s=1.0).start()
-    assert engine.is_closed
-
-
-def test_more_waiting_acts_than_the_loop_takes_are_refused_and_never_carried_out() -> None:
-    engine: Any = StubEngine()
-    loop = AgentLoop(engine, poll_s=0.01)
-    loop.start()
-    gate, done, refused = threading.Event(), [], []
-
-    def act() -> None:
-        try:
-            loop.call(lambda e: done.append(gate.wait(20)), timeout_s=30)
-        except BusyError:
-            refused.append(1)
-
-    threads = [threading.Thread(target=act) for _ in range(100)]
-    for thread in threads:
-        thread.start()
-    until(lambda: len(refused) > 0)
-    gate.set()
-    for thread in threads:
-        thread.join()
-    assert len(done) + len(refused) == 100
-    loop.stop()
