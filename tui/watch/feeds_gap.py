@@ -85,6 +85,9 @@ class GapFinder:
         if predicted is not None and certificate is not None:
             self._predictions = predicted
             middle = {name: np.array([(low + high) / 2]) for name, (low, high) in predicted.items()}
+            for key, (parts, is_sum) in (layout.totals if layout is not None else {}).items():
+                if all(part in middle for part in parts):
+                    middle[key] = sum((middle[part] for part in parts), np.zeros(1)) / (1 if is_sum else len(parts))
             self._columns = {row.key: middle.get(row.key, np.array([math.nan])) for row in rows}
             self._words = f"twin: predicted by certificate {certificate.digest[:12]} for this configuration"
         if windows is None or layout is None or (at := _windows_at(windows, in_force, near)) is None:

@@ -79,9 +79,9 @@ def _promotion(view: PromotionView, now_s: float) -> Text:
     if active.verdict is not None:
         words += f" φ {str(active.verdict).upper()}"
     if active.lease_remaining_s is not None:
-        words += f" lease {seconds(active.lease_remaining_s)}" + (" (ours)" if view.keeps_lease else "")
+        words += f" lease {seconds(active.lease_remaining_s)}" + (" ours" if view.keeps_lease else "")
     if active.deadline_remaining_s is not None:
-        words += f" deadline {seconds(active.deadline_remaining_s)}"
+        words += f", {seconds(active.deadline_remaining_s)} left"
     return Text(words, "bold reverse")
 
 
