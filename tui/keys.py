@@ -62,6 +62,7 @@ def make_keys(config: ConfigDir, *, hosts: list[str], client: str | None, now: d
     ca = _pair(config, "ca", lambda: make_ca(f"rantwin CA of {getpass.getuser()}", now), write)
     names = [*_LOCAL_HOSTS, socket.gethostname(), *hosts]
     _pair(config, "server", lambda: make_server(ca, names, now), write)
+    _check_hosts(config.tls / "server.pem", hosts)
     _pair(config, "client", lambda: make_client(ca, getpass.getuser(), now), write)
     if client is not None:
         if "/" in client or client.startswith(".") or client in ("ca", "server"):
@@ -74,6 +75,15 @@ def make_keys(config: ConfigDir, *, hosts: list[str], client: str | None, now: d
     return listed
 
 
+def _check_hosts(server: Path, hosts: list[str]) -> None:
+    """Raise InputError if the server's certificate, which may have been there before, lacks a host asked for."""
+    valid = certificate_facts(server.read_bytes(), str(server)).get("hosts", "").split()
+    for host in hosts:
+        if host not in valid:
+            text = f"is there already, for {', '.join(valid)} and not for {host}: move it and server.key away first"
+            raise InputError(text, source=str(server))
+
+
 def list_keys(config: ConfigDir) -> dict[str, Any]:
     """Return every key file that there is and what it is; no secret is read out."""
     files: list[dict[str, Any]] = []
@@ -84,7 +94,8 @@ def list_keys(config: ConfigDir) -> dict[str, Any]:
         files.append(_entry(config.signing_public, what))
     for path in sorted(config.tls.glob("*.pem")):
         facts = certificate_facts(path.read_bytes(), str(path))
-        what = f"TLS, {facts['name']}, valid until {facts['valid_until'][:10]}"
+        hosts = f" for {facts['hosts']}" if "hosts" in facts else ""
+        what = f"TLS, {facts['name']}{hosts}, valid until {facts['valid_until'][:10]}"
         files.append({**_entry(path, what), **facts})
         key = path.with_suffix(".key")
         if key.is_file():

@@ -72,7 +72,7 @@ def make_client(ca: Pair, name: str, now: datetime.datetime) -> Pair:
 
 
 def certificate_facts(pem: bytes, source: str) -> dict[str, str]:
-    """Return a certificate's common name, end of validity (UTC) and SHA-256; InputError if it is none."""
+    """Return a certificate's name, hosts (if any), end of validity (UTC) and SHA-256; InputError if it is none."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.x509.oid import NameOID
@@ -84,9 +84,21 @@ def certificate_facts(pem: bytes, source: str) -> dict[str, str]:
     (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[:1]
     return {
         "name": str(name.value),
+        **({"hosts": " ".join(hosts)} if (hosts := _hosts(certificate)) else {}),
         "valid_until": certificate.not_valid_after_utc.isoformat(),
         "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
     }
+
+
+def _hosts(certificate: x509.Certificate) -> list[str]:
+    from cryptography import x509
+
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return [*names.get_values_for_type(x509.DNSName), *(str(address) for address in addresses)]
 
 
 def _leaf(

@@ -67,6 +67,20 @@ def test_the_ca_vouches_for_server_and_client_each_for_its_own_purpose(config: C
         builder.build_server_verifier(x509.DNSName("elsewhere.example")).verify(server, [])
 
 
+def test_a_host_that_the_kept_server_certificate_lacks_is_said(
+    config: ConfigDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "make", "--host", "lab.example", "--host", "192.0.2.7"]) == 0
+    assert "for localhost" in capsys.readouterr().out
+    before = contents(config)
+    assert main(["keys", "make", "--host", "192.0.2.7"]) == 0
+    assert main(["keys", "make", "--host", "other.example"]) == 2
+    said = capsys.readouterr().err
+    assert "server.pem" in said
+    assert "not for other.example" in said
+    assert contents(config) == before
+
+
 def test_half_a_pair_is_said_and_left_as_it_is(config: ConfigDir, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["keys", "make"]) == 0
     (config.tls / "server.key").unlink()
