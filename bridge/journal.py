@@ -76,7 +76,7 @@ class Journal(JournalReader):
 
     Raises:
         UnreachableError: another process holds it.
-        JournalError: it cannot be opened or is no journal.
+        JournalError: it cannot be opened, is no journal, or is gone though there was one.
     """
 
     def __init__(
@@ -85,6 +85,11 @@ class Journal(JournalReader):
         self.path, self._clock = path, clock
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _hold(path.with_name(path.name + ".lock"))
+        reserve = path.with_name(path.name + ".reserve")
+        if reserve.exists() and not (path.is_file() and path.stat().st_size):
+            # Begun anew, it would take whatever is in force now for what was confirmed.
+            os.close(self._lock)
+            raise JournalError(f"{path}: the journal was lost; to begin another one, move {path.parent} away")
         try:
             # The agent opens it in one thread and uses it in another, never in two at a time.
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
@@ -95,7 +100,6 @@ class Journal(JournalReader):
             connection.execute("PRAGMA wal_autocheckpoint = 200")
             connection.executescript(_TABLES)
             connection.execute("INSERT OR IGNORE INTO head VALUES (1, 0, ?)", (GENESIS,))
-            reserve = path.with_name(path.name + ".reserve")
             self._space = Space(connection, reserve, max_bytes=max_bytes, reserve_bytes=reserve_bytes)
         except (sqlite3.Error, OSError) as error:
             os.close(self._lock)

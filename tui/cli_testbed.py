@@ -106,7 +106,9 @@ def _add_promote(commands: Commands[Parser]) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="show plan and reasons, apply nothing")
     parser.add_argument(
-        "--auto-confirm", action="store_true", help="let the agent confirm when φ held, even if this command has died"
+        "--auto-confirm",
+        action="store_true",
+        help="let the agent confirm as soon as φ held; the lease must be alive until then",
     )
     parser.add_argument("--why", default="", metavar="TEXT", help="reason, for the journal")
     parser.add_argument("--repair", action="store_true", help="for a testbed that does not satisfy φ now; needs --why")

@@ -14,7 +14,7 @@ import pytest
 
 from bridge.clock import ManualClock
 from bridge.identity import Identity, Role
-from bridge.journal import Draft, Journal, JournalFullError
+from bridge.journal import Draft, Journal, JournalError, JournalFullError
 from bridge.journal_reader import JournalReader
 from bridge.lease import Timers
 from bridge.plan import Change, Plan, PlanRequest
@@ -312,3 +312,21 @@ def test_promotions_that_are_over_are_forgotten_beyond_the_cap_but_not_those_in_
     assert journal.was_used("p0")
     assert not journal.was_used("p9")
     assert journal.verify().is_sound
+
+
+@pytest.mark.parametrize("how", ["emptied", "gone"])
+def test_a_journal_that_was_lost_is_not_begun_anew_as_if_nothing_had_been(path: Path, how: str) -> None:
+    # What is in force now would be taken for what was confirmed, whoever set it.
+    Journal(path, ManualClock(), reserve_bytes=2**16).close()
+    path.write_bytes(b"") if how == "emptied" else path.unlink()
+    with pytest.raises(JournalError, match="was lost"):
+        Journal(path, ManualClock(), reserve_bytes=2**16)
+
+
+def test_a_journal_whose_agent_was_killed_at_once_is_opened_again(path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from bridge.clock import ManualClock; from bridge.journal import"
+        " Journal; Journal(Path(sys.argv[1]), ManualClock()); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    Journal(path, ManualClock()).close()
