@@ -85,7 +85,7 @@ class Frame:
     """
 
     head: tuple[Line, ...] = ()
-    body: tuple[Line, ...] = ()
+    body: Sequence[Line] = ()
     foot: tuple[Line, ...] = ()
     keys: tuple[str, ...] = ()
 

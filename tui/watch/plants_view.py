@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, overload
 
 from rich.cells import cell_len
 from textual.binding import Binding, BindingType
@@ -22,6 +22,7 @@ from tui.watch.state import Connection, GapRow, PlantView, Row, RowGroup, RowKin
 __all__ = ["PlantsPane", "connection_line", "place_title", "plants_frame"]
 
 _VALUE, _GAP, _VERDICT, _AGE, _AXIS, _INTERVAL = 8, 8, 6, 6, 15, 17
+_BLOCK = 32
 _CHART_FROM = 34
 """Height from which both plants are drawn over each other for the row under the cursor."""
 
@@ -76,25 +77,61 @@ def plants_frame(state: WatchState, width: int, height: int, cursor: str = "") -
     if not rows:
         return Frame(head=tuple(head), body=_nothing(state, width))
     head.append(_header(columns))
-    keys = [row.key for row in rows]
-    twin = last_windows(state.twin.sequence, state.twin.values, keys, columns.twin)
-    testbed = last_windows(state.testbed.sequence, state.testbed.values, keys, columns.testbed)
-    axes = scales(twin, testbed)
-    pictures = list(zip(bars(twin, axes), bars(testbed, axes), axes, strict=True))
-    twin_side, testbed_side = _Side(state.twin, state.now_s), _Side(state.testbed, state.now_s)
-    body: list[Line] = []
-    body_keys: list[str] = []
-    before = None
-    for row, picture in zip(rows, pictures, strict=True):
-        if (row.group, row.place) != before:
-            before = (row.group, row.place)
-            body.append(rule(place_title(row), width))
-            body_keys.append("")
-        body.append(_row(row, picture, columns, twin_side, testbed_side, state.gap.rows.get(row.key)))
-        body_keys.append(row.key)
+    body = _Lines(state, rows, columns, width)
     chosen = next((row for row in rows if row.key == cursor), None)
     foot = _explained(state, chosen, width, height) if chosen is not None else ()
-    return Frame(head=tuple(head), body=tuple(body), foot=foot, keys=tuple(body_keys))
+    return Frame(head=tuple(head), body=body, foot=foot, keys=body.keys)
+
+
+class _Lines(Sequence[Line]):
+    """The lines of the body, made by blocks when they are looked at: of 40 gNBs' rows a screen shows some dozens."""
+
+    def __init__(self, state: WatchState, rows: Sequence[Row], columns: _Columns, width: int) -> None:
+        self._state, self._columns, self._width = state, columns, width
+        self._entries: list[Row | str] = []
+        before = None
+        for row in rows:
+            if (row.group, row.place) != before:
+                before = (row.group, row.place)
+                self._entries.append(place_title(row))
+            self._entries.append(row)
+        self.keys = tuple(entry.key if isinstance(entry, Row) else "" for entry in self._entries)
+        self._sides = _Side(state.twin, state.now_s), _Side(state.testbed, state.now_s)
+        self._blocks: dict[int, list[Line]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Line: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Line]: ...
+
+    def __getitem__(self, index: int | slice) -> Line | Sequence[Line]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        block, at = divmod(index % len(self), _BLOCK)
+        if block not in self._blocks:
+            self._blocks[block] = self._made(self._entries[block * _BLOCK : (block + 1) * _BLOCK])
+        return self._blocks[block][at]
+
+    def _made(self, entries: Sequence[Row | str]) -> list[Line]:
+        keys = [entry.key for entry in entries if isinstance(entry, Row)]
+        columns, (twin_side, testbed_side) = self._columns, self._sides
+        twin = last_windows(self._state.twin.sequence, self._state.twin.values, keys, columns.twin)
+        testbed = last_windows(self._state.testbed.sequence, self._state.testbed.values, keys, columns.testbed)
+        axes = scales(twin, testbed)
+        pictures = iter(zip(bars(twin, axes), bars(testbed, axes), axes, strict=True))
+        gaps = self._state.gap.rows
+        return [
+            _row(entry, next(pictures), columns, twin_side, testbed_side, gaps.get(entry.key))
+            if isinstance(entry, Row)
+            else rule(entry, self._width)
+            for entry in entries
+        ]
 
 
 def _nothing(state: WatchState, width: int) -> tuple[Line, ...]:

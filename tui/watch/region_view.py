@@ -184,10 +184,10 @@ class RegionPane(LinesPane):
         Binding("shift+right", "move(5,0)", "far right", show=False, id="region-far-right"),
         Binding("shift+up", "move(0,5)", "far up", show=False, id="region-far-up"),
         Binding("shift+down", "move(0,-5)", "far down", show=False, id="region-far-down"),
-        Binding("X", "choose('x')", "control across", id="region-x"),
-        Binding("Y", "choose('y')", "control up", id="region-y"),
-        Binding("full_stop", "trial(1)", "next trial", key_display=".", id="region-next-trial"),
-        Binding("comma", "trial(-1)", "trial before", key_display=",", id="region-trial-before"),
+        Binding("X", "choose('x')", "Across", id="region-x"),
+        Binding("Y", "choose('y')", "Up", id="region-y"),
+        Binding("full_stop", "trial(1)", "Trial", key_display=".", id="region-next-trial"),
+        Binding("comma", "trial(-1)", "Before", key_display=",", id="region-trial-before"),
         Binding("home", "home", "in force", show=False, id="region-home"),
     ]
 

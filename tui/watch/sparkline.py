@@ -21,7 +21,7 @@ IntArray = NDArray[np.int64]
 
 MISSING = "·"
 """Where a window is missing or has no value."""
-_BARS = np.array([*MISSING, *"▁▂▃▄▅▆▇█"])
+_BARS = np.array([ord(c) for c in MISSING + "▁▂▃▄▅▆▇█"], dtype="<u4")
 _LEVELS = len(_BARS) - 1
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bits of a braille character: four rows of two dots."""
@@ -77,7 +77,9 @@ def bars(table: FloatArray, on: Sequence[Scale]) -> list[str]:
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(span > 0, (table - low) / span, 0.5)
     levels = 1 + np.clip(np.where(finite, share, 0.0) * _LEVELS, 0, _LEVELS - 1).astype(np.int64)
-    return ["".join(row) for row in _BARS[np.where(finite, levels, 0)]]
+    width = table.shape[1]
+    text = _BARS[np.where(finite, levels, 0)].tobytes().decode("utf-32-le")  # all rows at one stroke
+    return [text[k * width : (k + 1) * width] for k in range(len(table))]
 
 
 def chart(

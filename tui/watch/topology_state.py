@@ -6,7 +6,7 @@ measure at a part is said to be so, and never counts as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -64,11 +64,11 @@ def _is_core(row: Row) -> bool:
     return bool(set(row.label.casefold().split("_")) & _CORE)
 
 
-def cell_parts(state: WatchState, place: GnbPlace) -> tuple[PartState, ...]:
-    """Return how each part of a gNB stands."""
+def cell_parts(state: WatchState, place: GnbPlace, all_rows: Sequence[Row]) -> tuple[PartState, ...]:
+    """Return how each part of a gNB stands; `all_rows` are the state's."""
     owned = set(place.controls)
     rows = [
-        r for r in state.rows if (r.group is RowGroup.GNB and r.place == place.cell) or (r.key in owned and not r.place)
+        r for r in all_rows if (r.group is RowGroup.GNB and r.place == place.cell) or (r.key in owned and not r.place)
     ]
     by_part: dict[Part, list[Row]] = {part: [] for part in Part}
     for row in rows:
@@ -76,19 +76,19 @@ def cell_parts(state: WatchState, place: GnbPlace) -> tuple[PartState, ...]:
     if place.cu:  # a shared CU's rows stand with the first of its gNBs, and tell of all of them
         sharing = {p.cell for p in state.topology if p.cu == place.cu and p.cell != place.cell}
         by_part[Part.CU] += [
-            r for r in state.rows if r.group is RowGroup.GNB and r.place in sharing and part_of(r) is Part.CU
+            r for r in all_rows if r.group is RowGroup.GNB and r.place in sharing and part_of(r) is Part.CU
         ]
     return tuple(_judged(state, str(part), by_part[part]) for part in Part)
 
 
-def host_state(state: WatchState, host: str) -> PartState:
+def host_state(state: WatchState, host: str, all_rows: Sequence[Row]) -> PartState:
     """Return how a host stands."""
-    return _judged(state, host, [r for r in state.rows if r.group is RowGroup.HOST and r.place == host])
+    return _judged(state, host, [r for r in all_rows if r.group is RowGroup.HOST and r.place == host])
 
 
-def core_state(state: WatchState) -> PartState:
+def core_state(state: WatchState, all_rows: Sequence[Row]) -> PartState:
     """Return how the core stands."""
-    return _judged(state, "core", [r for r in state.rows if r.group is RowGroup.RAN and _is_core(r)])
+    return _judged(state, "core", [r for r in all_rows if r.group is RowGroup.RAN and _is_core(r)])
 
 
 def _judged(state: WatchState, part: str, rows: Iterable[Row]) -> PartState:

@@ -31,7 +31,8 @@ def topology_frame(state: WatchState, width: int, height: int, cell: str = "") -
     if not places:
         return Frame(body=((), (("no gNBs are known yet: neither a run nor a testbed is there", "hold"),)))
     cell = cell if any(place.cell == cell for place in places) else places[0].cell
-    parts = {place.cell: cell_parts(state, place) for place in places}
+    rows = state.rows
+    parts = {place.cell: cell_parts(state, place, rows) for place in places}
     a_band = max(width // _BOX, 1)
     if math.ceil(len(places) / a_band) > _MOST_BANDS:
         body, keys = _table(places, parts, cell)
@@ -42,7 +43,7 @@ def topology_frame(state: WatchState, width: int, height: int, cell: str = "") -
             across = min(width // min(len(places), a_band), _WIDEST)
             body += _boxes(state, band, parts, across, cell)
     keys += [""] * (len(body) - len(keys))
-    tail = [*_hosts(state, places, width), _core(state, width)]
+    tail = [*_hosts(state, places, rows, width), _core(state, rows, width)]
     head = (_legend(state, width),)
     return Frame(
         head=head,
@@ -129,13 +130,13 @@ def _table(
     return lines, keys
 
 
-def _hosts(state: WatchState, places: tuple[GnbPlace, ...], width: int) -> list[Line]:
-    from_rows = [row.place for row in state.rows if row.group == "host"]
+def _hosts(state: WatchState, places: tuple[GnbPlace, ...], rows: tuple[Row, ...], width: int) -> list[Line]:
+    from_rows = [row.place for row in rows if row.group == "host"]
     hosts = dict.fromkeys([*(p.host for p in places if p.host), *from_rows])
     plant = _shown_plant(state)
     lines: list[Line] = []
     for host in hosts:
-        stands = host_state(state, host)
+        stands = host_state(state, host, rows)
         carried = ", ".join(p.cell for p in places if p.host == host)
         numbers = "  ".join(
             f"{row.label} {number(plant.latest(row.key))} {unit_word(row.unit)}" for row in stands.rows[:4]
@@ -146,8 +147,8 @@ def _hosts(state: WatchState, places: tuple[GnbPlace, ...], width: int) -> list[
     return lines
 
 
-def _core(state: WatchState, width: int) -> Line:
-    stands = core_state(state)
+def _core(state: WatchState, rows: tuple[Row, ...], width: int) -> Line:
+    stands = core_state(state, rows)
     plant = _shown_plant(state)
     numbers = "  ".join(f"{r.label} {number(plant.latest(r.key))} {unit_word(r.unit)}" for r in stands.rows[:4])
     if stands.mark is NOT_MEASURED:
@@ -182,7 +183,7 @@ class TopologyPane(LinesPane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "cell(-1)", "gNB before", show=False, id="topology-left"),
         Binding("right", "cell(1)", "next gNB", show=False, id="topology-right"),
-        Binding("enter", "choose", "rows of this gNB", id="topology-enter"),
+        Binding("enter", "choose", "Rows", id="topology-enter"),
     ]
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
