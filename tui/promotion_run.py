@@ -81,7 +81,7 @@ class _Watch:
     def __init__(self, client: TestbedClient, follower: Follower, view: Callable[[], View], operator: Operator) -> None:
         self._client, self._follower, self._view, self._operator = client, follower, view, operator
         self._wanted: Answer | None = None
-        self._may_ask = True
+        self._asks_from = 0
         self._asked_at = 0.0
 
     def run(self) -> Promotion:
@@ -105,7 +105,7 @@ class _Watch:
                 return promotion
             if self._wanted is not None:
                 self._ask_the_agent()
-            elif self._may_ask and _waits_for_confirm(promotion):
+            elif promotion.version >= self._asks_from and _waits_for_confirm(promotion):
                 return promotion
             self._follower.wait()
 
@@ -127,9 +127,9 @@ class _Watch:
             else:
                 self._follower.take(self._client.cancel(promotion_id, "the operator rolled it back"))
         except (RefusedError, InputError) as error:
-            # What was refused once is so for good: its end is near, and the agent tells it.
+            # Its end is near, and the agent tells it; or the pass was taken back, and may come again.
             self._operator.say(str(error))
-            self._wanted, self._may_ask = None, False
+            self._wanted, self._asks_from = None, self._follower.latest.version + 1
         except (UnreachableError, OutcomeUnknownError) as error:
             self._operator.say(f"no answer to '{self._wanted}', asks again: {error}")
 

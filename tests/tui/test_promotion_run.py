@@ -115,6 +115,27 @@ def test_a_confirm_that_is_refused_is_said_and_the_end_is_waited_for(agent: Fake
     assert agent.asked.count("confirm") == 1
 
 
+def test_a_pass_that_was_taken_back_before_the_confirm_is_asked_about_again_when_it_comes_again(
+    agent: FakeAgent,
+) -> None:
+    agent.plan(PlanRequest(promotion_id="p", target={"cpu_a": 0.9}))
+    agent.confirm_fails = [RefusedError(("the verdict is not pass yet",))]
+    agent.passes()
+    asked = []
+
+    def passed(promotion: Promotion) -> Answer:
+        asked.append(promotion)
+        if len(asked) == 1:
+            agent.happen(verdict=None)
+            agent.passes()
+        return Answer.CONFIRM
+
+    client: Any = agent
+    operator = Operator(passed=passed, interrupted=lambda _: Answer.ROLL_BACK, say=lambda _: None)
+    assert carry_out(client, agent.now().plan, View, operator).state is State.CONFIRMED
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize(("answer", "state"), [(Answer.ROLL_BACK, State.ROLLED_BACK), (Answer.GO_ON, State.CONFIRMED)])
 def test_ctrl_c_asks_and_does_what_is_answered(agent: FakeAgent, answer: Answer, state: State) -> None:
     InterruptedView.pressed = False
