@@ -29,6 +29,7 @@ from col.plant import Windows
 __all__ = ["Draft", "Journal", "JournalError", "JournalFullError"]
 
 T = TypeVar("T")
+_LEAST_KEPT = 4
 
 _TABLES = (
     """
@@ -112,8 +113,15 @@ class Journal(JournalReader):
             os.close(self._lock)
 
     def has_room(self) -> bool:
-        """Return whether new plans may be written: the reserve for rollbacks is whole."""
-        with contextlib.suppress(sqlite3.Error):
+        """Return whether new plans may be written: the reserve for rollbacks is whole.
+
+        Where the database has almost grown to its size, older records of promotions that are over make room.
+        """
+        with contextlib.suppress(sqlite3.Error, JournalError):
+            if self._space.is_getting_full:
+                (over,) = self._connection.execute("SELECT COUNT(*) FROM promotions WHERE is_final = 1").fetchone()
+                if over > _LEAST_KEPT:
+                    self.prune(max(over // 2, _LEAST_KEPT))
             return self._space.close_reserve()
         return False
 

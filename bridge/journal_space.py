@@ -40,6 +40,11 @@ class Space:
         self._is_open = False
         return True
 
+    @property
+    def is_getting_full(self) -> bool:
+        """Whether three quarters of what the database may grow to are used."""
+        return self._pages() >= 3 * self._soft_pages // 4
+
     def open_reserve(self) -> bool:
         """Give the reserve to the next write; return False if that was done before, so that no more can be gained."""
         if self._is_open:

@@ -162,19 +162,25 @@ def test_a_testbed_that_cannot_be_read_gets_no_plan_and_no_apply(world: World) -
     assert world.engine.apply(OPERATOR, "p1", plan.digest).state is State.WATCHING
 
 
+def fill(world: World, name: str) -> None:
+    """Ask until there is no room for another plan."""
+    for i in range(10_000):
+        plan = world.engine.plan(OTHER, world.request(f"{name}{i}"))
+        if ReasonCode.JOURNAL_FULL in [r.code for r in plan.reasons]:
+            return
+    raise AssertionError("there is room for ever")
+
+
 def test_with_the_journal_full_plans_are_refused_and_a_trial_in_flight_still_goes_back(tmp_path: Path) -> None:
     world = World(tmp_path, journal_options={"max_bytes": 2**18, "reserve_bytes": 2**16})
     early = world.engine.plan(OPERATOR, world.request("p2"))
     world.apply()
-    for i in range(10_000):
-        plan = world.engine.plan(OTHER, world.request(f"q{i}"))
-        if ReasonCode.JOURNAL_FULL in [r.code for r in plan.reasons]:
-            break
-    assert ReasonCode.JOURNAL_FULL in [r.code for r in world.engine.plan(OTHER, world.request("more")).reasons]
+    fill(world, "q")
     assert "full" in " ".join(world.engine.status().problems)
     world.wait(12)
     assert world.engine.promotion("p1").state is State.ROLLED_BACK
     assert world.testbed.values["cpu_a"] == 2.0
+    fill(world, "r")
     with pytest.raises(RefusedForReasons, match="full"):
         world.engine.apply(OPERATOR, "p2", early.digest)
     assert world.testbed.values["cpu_a"] == 2.0

@@ -14,7 +14,9 @@ from bridge.journal_chain import Verification
 from bridge.plan import PlanRequest
 from bridge.promotion import Cause, State
 from bridge.reasons import ReasonCode, RefusedForReasons
+from bridge.records import IdTakenError
 from bridge.settings import EngineSettings
+from col.certificate import SignedCertificate
 from tests.bridge import engine_world
 from tests.bridge.engine_world import OPERATOR, SETTINGS, World
 from tests.bridge.scripted_backend import WINDOW_S, Fault
@@ -144,3 +146,15 @@ def test_plans_that_nobody_applies_are_kept_in_a_bounded_number(world: World) ->
 def test_an_agent_that_would_not_roll_back_says_so_all_the_time(tmp_path: Path) -> None:
     world = World(tmp_path, replace(SETTINGS, rollback_enabled=False))
     assert any("rolling back is switched off" in p for p in world.engine.status().problems)
+
+
+def test_records_of_what_is_over_make_room_when_the_journal_is_full_of_them(tmp_path: Path) -> None:
+    world = World(tmp_path, journal_options={"max_bytes": 2**21, "reserve_bytes": 2**16})
+    large = SignedCertificate(payload=bytes(100_000), signature=bytes(64))
+    for number in range(30):
+        plan = world.engine.plan(OPERATOR, world.request(f"p{number}", certificate=large))
+        assert plan.is_allowed, plan.reasons
+        world.engine.cancel(OPERATOR, f"p{number}", "")
+    assert world.engine.promotion("p29").state is State.REFUSED
+    with pytest.raises(IdTakenError):
+        world.engine.plan(OPERATOR, world.request("p0"))
