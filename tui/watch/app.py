@@ -145,7 +145,7 @@ class WatchApp(App[None]):
         if self._said in news:
             news = news[news.index(self._said) + 1 :]
         for notice in news:
-            self.notify(notice.text, severity=notice.severity.value)
+            self.notify(notice.text, severity=notice.severity.value, markup=False)
             self._said = notice
 
     @property
@@ -200,7 +200,7 @@ class WatchApp(App[None]):
         """Look at one gNB; at all again with the key of the one that is looked at."""
         known = self.state.gnbs or tuple(place.cell for place in self.state.topology)
         if gnb and known and gnb not in known:
-            self.notify(f"there is no gNB {gnb}; there are {', '.join(known)}", severity="warning")
+            self.notify(f"there is no gNB {gnb}; there are {', '.join(known)}", severity="warning", markup=False)
             return
         self._look(gnb="" if gnb == self.look.gnb else gnb)
 
@@ -309,9 +309,9 @@ class WatchApp(App[None]):
         try:
             path = write_new(self._folder, name, text)
         except OSError as error:
-            self.notify(f"cannot write {name}: {error.strerror or error}", severity="error")
+            self.notify(f"cannot write {name}: {error.strerror or error}", severity="error", markup=False)
             return
-        self.notify(f"wrote {path}")
+        self.notify(f"wrote {path}", markup=False)
 
     # --- leaving ------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from rich.markup import escape
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from tui.watch.keys import BINDINGS
@@ -32,14 +33,18 @@ class WatchCommands(Provider):
     def _commands(self) -> Iterable[tuple[str, str, str]]:
         for binding in BINDINGS:
             if binding.id not in _NOT_HERE:
-                yield binding.description, f"{binding.tooltip}  [{self.app.get_key_display(binding)}]", binding.action
+                yield (
+                    binding.description,
+                    escape(f"{binding.tooltip} (key {self.app.get_key_display(binding)})"),
+                    binding.action,
+                )
         yield from _EXTRA
         app = cast("WatchApp", self.app)
         for gnb in app.state.gnbs:
             if len(gnb) > 1 or gnb not in "1234":
                 yield f"gNB {gnb}", "look at this gNB alone", f"gnb({gnb!r})"
         for run in app.runs():
-            yield f"Run {run.name}", f"show this run ({run})", f"run({str(run)!r})"
+            yield escape(f"Run {run.name}"), escape(f"show this run ({run})"), f"run({str(run)!r})"
 
     async def discover(self) -> Hits:
         """Yield every command while nothing was typed."""
