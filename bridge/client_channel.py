@@ -197,7 +197,8 @@ class Link:
                     return  # somebody answers
                 if time.monotonic() + FIRST_PAUSE_S >= until_s:
                     text = str(error_of(error, is_write=False))
-                    raise UnreachableError(f"{self.address}: {text}; nothing was sent") from error
+                    text = text if self.address in text else f"{self.address}: {text}"
+                    raise UnreachableError(f"{text}; nothing was sent") from error
             self.pause(FIRST_PAUSE_S)
 
     def _open(self, address: str, credentials: Credentials) -> Any:

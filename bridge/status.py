@@ -7,6 +7,7 @@ come out at the client as they went in at the agent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,9 @@ MOST_BYTES = 24_000
 MOST_MESSAGE_CHARACTERS = 1000
 
 Code = grpc.StatusCode
+
+_NOBODY = re.compile(r"^failed to connect to all addresses; .*?((?:unix|ipv[46]):\S+): .*?([^:]+)$")
+"""How gRPC says at length that nobody listens at an address, and the operating system's reason."""
 
 
 class UnknownIdError(InputError):
@@ -193,7 +197,11 @@ def error_of(error: grpc.RpcError, *, is_write: bool) -> RantwinError:
         return OutcomeUnknownError(f"no answer, so it is not known what became of it: {line}")
     if code in (Code.INTERNAL, Code.UNKNOWN, Code.DATA_LOSS):
         return PlantError(line)
-    return UnreachableError(f"the agent does not answer: {line}")
+    return UnreachableError(f"the agent does not answer: {_NOBODY.sub(_where_and_why, text) or line}")
+
+
+def _where_and_why(found: re.Match[str]) -> str:
+    return f"{found[1]}: {found[2].strip()}"
 
 
 def described_error(error: grpc.RpcError) -> RantwinError | None:

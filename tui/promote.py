@@ -82,6 +82,8 @@ def _promote(
     for line in plan_lines(plan):
         _say(line)
     if args.dry_run or not plan.is_allowed:
+        if plan.is_allowed:
+            _say("nothing stands against it; nothing was applied (--dry-run)")
         done.append(_plan_json(plan, step))
         return EXIT_DONE if plan.is_allowed else EXIT_FAILED
     if not args.yes and not _yes(f"apply this under a lease of {request.lease_ttl_s:g} s?"):

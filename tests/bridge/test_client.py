@@ -257,3 +257,13 @@ def test_a_client_may_be_used_by_many_threads(folder: Path) -> None:
         with futures.ThreadPoolExecutor(8) as pool:
             done = list(pool.map(lambda n: world.client.plan(world.request(f"p{n}", dry_run=True)).digest, range(40)))
         assert len(set(done)) == 40
+
+
+def test_where_nobody_listens_is_said_in_one_short_line(folder: Path) -> None:
+    with TestbedClient(f"unix:{folder}/nobody.sock", timeout_s=0.5, connect_s=0.5) as client:
+        with pytest.raises(UnreachableError) as caught:
+            client.status()
+        assert str(caught.value) == f"the agent does not answer: unix:{folder}/nobody.sock: No such file or directory"
+        with pytest.raises(UnreachableError, match="nothing was sent") as caught:
+            client.cancel("p", "enough")
+        assert str(caught.value).count("nobody.sock") == 1

@@ -147,6 +147,7 @@ def test_a_dry_run_shows_the_plan_with_units_and_applies_nothing(
     assert "EMULATED testbed embedded" in err
     assert "cpu_a    1.200 ->   0.900 core  (-0.300 core)" in err
     assert "47 of 47 fresh horizons" in err
+    assert "nothing was applied" in err
     assert agent.asked == ["closed"]
     assert all(request.dry_run for request in agent.requests)
 
