@@ -25,12 +25,14 @@ from tui.watch.themes import THEMES
 Steps = Callable[[WatchApp, Pilot], Awaitable[None]]
 
 
-def drive(world: WatchWorld, steps: Steps, *, size: tuple[int, int] = (100, 30), **changes) -> WatchApp:
+def drive(
+    world: WatchWorld, steps: Steps, *, size: tuple[int, int] = (100, 30), notifications: bool = False, **changes
+) -> WatchApp:
     """Run the app of a world through some steps and return it."""
     app = world.app(**changes)
 
     async def run() -> None:
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=notifications) as pilot:
             await pilot.pause()
             await steps(app, pilot)
 
@@ -367,7 +369,7 @@ def test_words_with_brackets_are_shown_as_they_are(tmp_path):
         app.tell("[/] [0.1, 1.5]")
         await until(pilot, lambda: "[/] [0.1, 1.5]" in picture(app))
 
-    drive(WatchWorld(tmp_path), steps)
+    drive(WatchWorld(tmp_path), steps, notifications=True)
 
 
 def test_what_the_agent_refuses_is_said_and_the_screen_goes_on(tmp_path):
