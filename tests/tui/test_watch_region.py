@@ -80,14 +80,14 @@ def test_trials_and_configurations_lie_where_their_values_are() -> None:
 
 def test_the_cursor_says_bound_cost_and_what_limits_first() -> None:
     text = region_frame(made_state(), 80, 24, (1.4, 1.25)).text
-    assert "P ≥ 0.984 PASS + inside the region  cost 1.000" in text
+    assert "P ≥ 0.984 PASS + inside  cost 1.000" in text
     assert text.index("dly_dl_1 <= 20: 0.991") < text.index("thp_dl_1 >= 9.5")
 
 
 def test_until_the_answer_for_a_new_place_is_there_the_slice_answers_and_says_about() -> None:
     text = region_frame(made_state(), 80, 24, (0.6, 0.6)).text
     assert "P ≥ about" in text
-    assert "FAIL x outside the region" in text
+    assert "FAIL x outside" in text
     assert "0.984" not in text
     assert "dly_dl_1 <= 20: 0.991" not in text
 
@@ -284,6 +284,23 @@ async def test_enter_in_the_topology_asks_for_the_gnb_under_the_cursor() -> None
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("right", "right", "left", "enter")
         assert [m.gnb for m in app.heard if isinstance(m, GnbChosen)] == ["2"]
+
+
+@_piloted
+async def test_help_begins_with_the_view_that_one_comes_from() -> None:
+    class Both(_App):
+        def compose(self) -> ComposeResult:
+            yield self.pane
+            yield HelpPane()
+
+    app = Both(TopologyPane())
+    async with app.run_test(size=(80, 48)) as pilot:
+        await pilot.pause()
+        pane = app.query_one(HelpPane)
+        pane.focus()
+        pane.show(made_state())
+        assert plain(pane.shown.body[0]).startswith("── Topology")
+        assert pane.shown.text.count("── Topology") == 1
 
 
 @pytest.mark.parametrize(

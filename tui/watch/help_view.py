@@ -86,19 +86,28 @@ def keys_of(bindings: Iterable[tuple[str, Binding]]) -> tuple[KeyHelp, ...]:
     return tuple(KeyHelp(" ".join(dict.fromkeys(keys)), words) for keys, words in merged.values())
 
 
-def help_frame(keys: Sequence[KeyHelp], width: int, *, operate: bool = False) -> Frame:
-    """Return the view."""
+def help_frame(keys: Sequence[KeyHelp], width: int, *, operate: bool = False, about: str = "") -> Frame:
+    """Return the view; it begins with the view `about`, that one comes from."""
     mode = "this screen may change the testbed" if operate else "read-only: rantwin watch --operate may change it"
-    body: list[Line] = [rule("words", width)]
+    body: list[Line] = []
+    for view in VIEWS:
+        if view.name == about:
+            body += [*_about(view, width), ()]
+    body.append(rule("words", width))
     for mark, words in _WORDS:
         for k, line in enumerate(wrap(words, max(width - 9, 10))):
             body.append((*(mark.cells(9) if not k else ((" " * 9, "text"),)), (line, "text")))
     body += [(), rule(f"keys ({mode})", width), *_two_columns(keys, width)]
     for view in VIEWS:
-        body += [(), rule(view.name, width)]
-        body += [((line, "text"),) for line in wrap(view.words, width)]
-        body += [cut(_key_line(key, 10), width) for key in view.keys]
+        if view.name != about:
+            body += [(), *_about(view, width)]
     return Frame(body=tuple(body))
+
+
+def _about(view: ViewHelp, width: int) -> list[Line]:
+    lines: list[Line] = [rule(view.name, width)]
+    lines += [((line, "text"),) for line in wrap(view.words, width)]
+    return [*lines, *(cut(_key_line(key, 10), width) for key in view.keys)]
 
 
 def _key_line(key: KeyHelp, width: int) -> Line:
@@ -129,4 +138,7 @@ class HelpPane(LinesPane):
         """Return the picture of the state."""
         found = self.app.active_bindings.values()
         live = [(active.binding.key, active.binding) for active in found if active.node is self.app]
-        return help_frame(keys_of(live), width, operate=self.state.operate)
+        seen = [pane for pane in self.screen.query(LinesPane) if pane is not self and pane.turn]
+        last = max(seen, key=lambda pane: pane.turn, default=None)
+        about = "" if last is None else type(last).__name__.removesuffix("Pane")
+        return help_frame(keys_of(live), width, operate=self.state.operate, about=about)

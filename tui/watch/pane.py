@@ -6,6 +6,7 @@ second that is the difference between some per cent of a core and a good part of
 
 from __future__ import annotations
 
+from itertools import count
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -21,6 +22,7 @@ from tui.watch.state import WatchState
 
 __all__ = ["LinesPane"]
 
+_TURNS = count(1)
 _GROUNDED = frozenset({"cursor", "border", "marker", "pointer", *(role for role in ROLES if role.startswith("heat"))})
 
 
@@ -75,6 +77,8 @@ class LinesPane(ScrollView, can_focus=True):
         self._frame = Frame()
         self._painted: list[Line] = []
         self._styles_of_roles: dict[str, Style] = {}
+        self.turn = 0
+        """When it had the focus last, in turns; 0 never."""
 
     def show(self, state: WatchState) -> None:
         """Draw that state and nothing else."""
@@ -165,6 +169,10 @@ class LinesPane(ScrollView, can_focus=True):
     def _recolour(self) -> None:
         self._styles_of_roles = {}
         self.refresh()
+
+    def on_focus(self) -> None:
+        """Remember that it was looked at: help begins with the view that one comes from."""
+        self.turn = next(_TURNS)
 
     def on_resize(self) -> None:
         """Lay the picture out anew."""

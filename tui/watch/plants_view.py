@@ -312,7 +312,8 @@ def _explained(state: WatchState, row: Row, width: int, height: int) -> tuple[Li
         band = None if gap is None else (gap.low, gap.high)
         tall = 6 if height < 46 else 8
         lines += chart(twin[0], bed[0], width=width, height=tall, band=band, unit=unit_word(row.unit))
-        lines.append(((" ⠤⠒⠤ twin ", "twin"), (" ▀▄▀ testbed ", "testbed"), (" ╌╌╌ predicted interval ", "band")))
+        legend: Line = ((" ⠤⠒⠤ twin ", "twin"), (" ▀▄▀ testbed ", "testbed"))
+        lines.append((*legend, (" ╌╌╌ predicted interval ", "band")) if mark.word else legend)
     else:
         [scale] = scales(twin[:, -max(width // 4, 8) :], bed[:, -max(width // 4, 8) :])
         axis = f"axis of the bars {_axis(scale)} {unit_word(row.unit)}, one for both plants, newest at the right"

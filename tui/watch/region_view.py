@@ -20,7 +20,7 @@ from tui.watch.state import RegionView, RehearsalView, TrialPoint, WatchState
 
 __all__ = ["RegionPane", "default_cursor", "map_size", "region_frame"]
 
-_SIDE_FROM, _SIDE = 100, 46
+_SIDE_FROM, _SIDE = 100, 48
 _LEGEND, _BELOW = 2, 5
 _MAP_MARGIN = 8
 
@@ -107,7 +107,7 @@ def _at_cursor(region: RegionView, cursor: tuple[float, float] | None, width: in
     else:
         bound, about = float(bound_at(region, np.array([cursor[0]]), np.array([cursor[1]]))[0, 0]), "about "
     mark = verdict_mark(None if math.isnan(bound) else "pass" if bound >= region.alpha else "fail")
-    says = {"PASS": "inside the region", "FAIL": "outside the region", "HOLD": "no region yet"}[mark.word]
+    says = {"PASS": "inside", "FAIL": "outside", "HOLD": "no region yet"}[mark.word]
     cost = number(region.cursor_cost) if is_known else "…"
     lines: list[Line] = [
         cut([("╋", "pointer"), (" " + where, "title")], width),

@@ -151,11 +151,15 @@ def _rows(values: FloatArray, scale: Scale, steps: int) -> IntArray:
 
 
 def _braille(values: FloatArray, scale: Scale, across: int, height: int) -> IntArray:
+    """Return the bits of each cell; a dot is joined to the one before, so that it reads as a line."""
     grid = np.zeros((height, across), dtype=np.int64)
-    rows = _rows(_resampled(values, 2 * across), scale, 4 * height)
-    for place, row in enumerate(rows.tolist()):
+    before = -1
+    for place, row in enumerate(_rows(_resampled(values, 2 * across), scale, 4 * height).tolist()):
         if row >= 0:
-            grid[row // 4, place // 2] |= _DOTS[row % 4][place % 2]
+            step = 1 if before < row else -1
+            for dot in range(row if before < 0 or before == row else before + step, row + step, step):
+                grid[dot // 4, place // 2] |= _DOTS[dot % 4][place % 2]
+        before = row
     return grid
 
 
