@@ -101,7 +101,8 @@ def _at_cursor(region: RegionView, cursor: tuple[float, float] | None, width: in
     if cursor is None or x is None or y is None:
         return []
     where = f"{x.name} {number(cursor[0])} {unit_word(x.unit)}, {y.name} {number(cursor[1])} {unit_word(y.unit)}"
-    is_known = region.cursor is not None and math.dist(region.cursor, cursor) < 1e-9
+    # Words come with the bound: without them the numbers may still be those of the place before.
+    is_known = region.cursor is not None and math.dist(region.cursor, cursor) < 1e-9 and bool(region.cursor_words)
     if is_known and not math.isnan(region.cursor_bound):
         bound, about = region.cursor_bound, ""
     else:
