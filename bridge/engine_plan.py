@@ -42,7 +42,8 @@ class Planner:
         if stored is not None and stored.state is not State.PLANNED:
             left_s = stored.planned_s + desk.settings.plan_ttl_s - desk.now_s
             in_time = stored.state is State.GATED and 0 < left_s <= desk.settings.plan_ttl_s
-            return replace(stored.plan, expires_in_s=left_s if in_time else 0.0)
+            reasons = stored.reasons if stored.state is State.REFUSED else stored.plan.reasons
+            return replace(stored.plan, reasons=reasons, expires_in_s=left_s if in_time else 0.0)
         has_room = desk.journal.has_room()
         result, digest = self._ask(request, () if has_room else (_full("the disk or the journal is full"),))
         plan = Plan(

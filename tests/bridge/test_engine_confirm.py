@@ -144,3 +144,12 @@ def test_what_cannot_be_seen_now_is_not_confirmed(world: World) -> None:
         world.engine.confirm(OPERATOR, "p1")
     del world.testbed.always["windows"]
     assert world.engine.confirm(OPERATOR, "p1").state is State.CONFIRMED
+
+
+def test_a_plan_that_was_ended_is_not_shown_as_allowed_when_it_is_asked_for_again(world: World) -> None:
+    world.engine.plan(OPERATOR, world.request())
+    world.clock.advance(301.0)
+    world.engine.tick()
+    again = world.engine.plan(OPERATOR, world.request())
+    assert not again.is_allowed
+    assert [r.code for r in again.reasons] == [ReasonCode.PLAN_EXPIRED]
