@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from col.certificate import Prediction
 from col.plant import Windows
 
-__all__ = ["Drift", "Gap", "Pairs", "Side", "estimate_drift"]
+__all__ = ["Drift", "Gap", "Pairs", "Side", "believed", "estimate_drift"]
 
 FloatArray = NDArray[np.float64]
 _LEAST_SHARE = 0.02
@@ -135,6 +135,13 @@ def estimate_drift(
     )
 
 
+def believed(low: float, high: float) -> tuple[float, float]:
+    """Return a predicted interval no narrower than a twin is believed to be exact: 2 % of its middle to either side."""
+    middle = low / 2.0 + high / 2.0
+    half = max(high / 2.0 - low / 2.0, _LEAST_SHARE * abs(middle), _LEAST_WIDTH)
+    return middle - half, middle + half
+
+
 def _ends(prediction: Prediction, side: Side) -> tuple[float, float]:
     if side is Side.BASE:
         return prediction.base_low, prediction.base_high
@@ -150,8 +157,8 @@ def _gap(name: str, column: FloatArray, low: float, high: float, least: int) -> 
     effective = _effective(values)
     # One window says nothing of its own spread: then only the twin's interval stands for it.
     error = float(np.std(values, ddof=1)) / math.sqrt(effective) if n > 1 else 0.0
-    middle = low / 2.0 + high / 2.0
-    half = max(high / 2.0 - low / 2.0, _LEAST_SHARE * abs(middle), _LEAST_WIDTH)
+    low, high = believed(low, high)
+    middle, half = low / 2.0 + high / 2.0, high / 2.0 - low / 2.0
     value = (abs(mean - middle) + error) / half
     if not math.isfinite(value):  # values so large that they overflow: as far away as can be
         value = math.inf

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.drift import believed
 from col.certificate import Certificate, Prediction, SignedCertificate
 from col.plant import Control, Windows
 from tui.watch.feeds_rows import Layout, columns_of
@@ -138,9 +139,10 @@ def _prediction(
 
 
 def _ends(prediction: Prediction, at_target: bool) -> tuple[float, float]:
+    """Return the interval as the agent believes it: a saturated throughput has no spread at all on the twin."""
     if at_target:
-        return prediction.target_low, prediction.target_high
-    return prediction.base_low, prediction.base_high
+        return believed(prediction.target_low, prediction.target_high)
+    return believed(prediction.base_low, prediction.base_high)
 
 
 def _mean(column: FloatArray, sequence: NDArray[np.int64], horizon: int) -> float:
