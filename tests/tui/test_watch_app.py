@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from bridge.promotion import State
 from col.errors import InputError, UnreachableError
@@ -163,7 +163,7 @@ def test_z_leaves_the_view_and_the_strip_alone(tmp_path):
         await pilot.press("z")
         await pilot.pause()
         assert app.view.size.height > before
-        assert not app.query_one(Footer).display
+        assert not app.query_one("#keys").display
         assert "EMULATED" in picture(app)
         await pilot.press("escape")
         await pilot.pause()

@@ -15,12 +15,13 @@ from textual.command import Provider
 from textual.css.query import NoMatches
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import Footer, Input, Static, TabbedContent, TabPane
+from textual.widgets import Input, Static, TabbedContent, TabPane
 
 from col.errors import RantwinError
 from tui.watch.acts import Acts
 from tui.watch.export import FORMATS, csv_text, file_name, json_text, write_new
 from tui.watch.feeds import Feeds, Look
+from tui.watch.key_line import KeyLine
 from tui.watch.keys import BINDINGS, OPERATING, TABS
 from tui.watch.messages import ActRequested, AxesChosen, CursorMoved, FilterChanged, GnbChosen, StateChanged
 from tui.watch.palette import WatchCommands
@@ -66,6 +67,7 @@ class WatchApp(App[None]):
         follow: bool = True,
     ) -> None:
         super().__init__()
+        self.animation_level = "none"  # over ssh a slide is many frames, and a key is to be answered at once
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
         self.VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
         if not operate:
@@ -93,7 +95,7 @@ class WatchApp(App[None]):
                 with TabPane(title, id=name):
                     yield view_of(name)
         yield Input(id="filter", placeholder="rows that contain ...", compact=True)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine(id="keys")
 
     def on_mount(self) -> None:
         """Begin to follow the feeds."""
@@ -133,7 +135,7 @@ class WatchApp(App[None]):
         text = strip_text(state, max(self.size.width - 2, 20))
         if repr(text) != self._strip:
             self._strip = repr(text)
-            self.query_one("#strip", Static).update(text)
+            self.query_one("#strip", Static).update(text, layout=False)
         view = self.view
         if view is not None:
             view.show(state)  # type: ignore[attr-defined]
@@ -163,12 +165,15 @@ class WatchApp(App[None]):
         return found.first() if found else None
 
     def _focus_view(self) -> None:
-        if (view := self.view) is not None:
+        view = self.view
+        self.query_one("#keys", KeyLine).show_keys(view)
+        if view is not None:
             view.focus()
 
     @on(TabbedContent.TabActivated)
     def _tab_chosen(self) -> None:
         self.show_state(self.state)
+        self.query_one("#keys", KeyLine).show_keys(self.view)
 
     def on_resize(self) -> None:
         """Fit the strip to the new width."""

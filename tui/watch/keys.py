@@ -33,7 +33,7 @@ def _binding(key: str, action: str, words: str, name: str, tooltip: str = "", **
 
 BINDINGS = [
     _binding("question_mark,f1", "tab('help')", "Help", "help", "keys, views and words", show=True, key_display="?"),
-    _binding("colon,ctrl+p", "command_palette", "Commands", "commands", "every command, by name", show=True, key_display=":"),
+    _binding("colon,ctrl+p", "command_palette", "Commands", "commands", "all by name", show=True, key_display=":"),
     _binding("q", "leave", "Quit", "quit", "leave the screen", show=True),
     _binding("a", "act('approve')", "Approve", "approve", "apply the next certified step, asked first", show=True),
     _binding("c", "act('confirm')", "Confirm", "confirm", "keep what was promoted, asked first", show=True),

@@ -6,6 +6,7 @@ __all__ = ["CSS"]
 
 CSS = """
 Screen { layout: vertical; }
+#keys { height: 1; dock: bottom; background: $panel; color: $foreground; }
 #strip { height: 1; padding: 0 1; background: $panel; color: $foreground; }
 #tabs { height: 1fr; }
 #tabs Tabs { height: 2; }
@@ -16,7 +17,7 @@ TabPane > * { height: 1fr; width: 1fr; }
 Screen.-short #tabs Tabs { height: 1; }
 Screen.-short #tabs Tabs #tabs-list-bar Underline { display: none; }
 Screen.-zoomed #tabs Tabs { display: none; }
-Screen.-zoomed Footer { display: none; }
+Screen.-zoomed #keys { display: none; }
 Screen.-zoomed #filter { margin-bottom: 0; }
 ChooseDialog { align: center middle; }
 #choose { width: 60; max-width: 95%; height: auto; border: round $primary; background: $surface; padding: 0 1; }
