@@ -147,6 +147,22 @@ def test_without_a_testbed_the_view_says_how_to_get_one() -> None:
     assert "rantwin serve" in plants_frame(made_state(testbed=False), 80, 24).text
 
 
+def test_a_plant_that_never_was_there_takes_no_columns() -> None:
+    alone = plants_frame(made_state(testbed=False), 80, 24)
+    head = plain(alone.head[-1])
+    assert "twin" in head
+    assert "testbed" not in head
+    assert _line(alone, "thp_dl_1").count("▅") + _line(alone, "thp_dl_1").count("▆") > 10
+    assert "testbed" in plain(plants_frame(made_state(), 80, 24).head[-1])
+
+
+def test_a_step_of_the_queue_has_units_also_where_only_the_rows_know_them() -> None:
+    view = made_state().promotions
+    bare = replace(view.steps[0], changes=(("cpu_du_1", 2.0, 1.6, ""),))
+    state = replace(made_state(), promotions=replace(view, steps=(bare,)))
+    assert "cpu_du_1 2 -> 1.6 core" in promotions_frame(state, 80, 24).text
+
+
 def test_a_filter_that_finds_nothing_says_so() -> None:
     assert "no row for 'zzz'" in plants_frame(replace(made_state(), filter="zzz"), 80, 24).text
 

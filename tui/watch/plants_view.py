@@ -47,6 +47,18 @@ def place_title(row: Row) -> str:
     return str(row.group) if not row.place else f"{row.group} {row.place}"
 
 
+def has_rows(plant: PlantView) -> bool:
+    """Return whether a plant is worth a column: it is there, or it was."""
+    return plant.connection is not Connection.NONE or bool(plant.rows)
+
+
+def shown_plants(state: WatchState) -> Show:
+    """Return which plants get columns: those that are asked for, unless one of the two never was there."""
+    if state.show is not Show.BOTH or has_rows(state.twin) == has_rows(state.testbed):
+        return state.show
+    return Show.TWIN if has_rows(state.twin) else Show.TESTBED
+
+
 def connection_line(plant: PlantView, now_s: float, width: int) -> Line:
     """Return one line on a plant: what it is, whether it is there, how old its newest window is."""
     spans: list[Span] = [(plant.name.upper(), plant.name if plant.name in ("twin", "testbed") else "title")]
@@ -146,8 +158,9 @@ def _nothing(state: WatchState, width: int) -> tuple[Line, ...]:
 
 def _columns(state: WatchState, rows: Sequence[Row], width: int) -> _Columns:
     """Return what fits: first bars, then the interval, both ages and the axis; what is left over goes to the bars."""
-    both = state.show is Show.BOTH
-    shows_twin, shows_testbed = state.show is not Show.TESTBED, state.show is not Show.TWIN
+    shown = shown_plants(state)
+    both = shown is Show.BOTH
+    shows_twin, shows_testbed = shown is not Show.TESTBED, shown is not Show.TWIN
     longest = max((cell_len(row.label) + cell_len(unit_word(row.unit)) + 3 for row in rows), default=12)
     label = min(max(longest, 12), 18 if width < 100 else 30)
     plants = 2 if both else 1

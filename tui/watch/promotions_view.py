@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
 
@@ -75,9 +75,10 @@ def countdown(name: str, left_s: float | None, whole_s: float, width: int = 12) 
 def promotions_frame(state: WatchState, width: int, height: int) -> Frame:
     """Return the view; two columns where there is room."""
     view = state.promotions
+    units = {row.key: unit_word(row.unit) for row in state.rows}
     column = width if width < _TWO_COLUMNS_FROM else (width - 3) // 2
     now = [*_in_flight(view, state, column), (), *_before(view, column)]
-    ahead = [*_queue(view, column, state.now_wall_s), (), *_plan(view, column)]
+    ahead = [*_queue(view, units, column, state.now_wall_s), (), *_plan(view, column)]
     if column == width:
         return Frame(head=(_standing(state, width),), body=(*now, (), *ahead))
     room = height - 3 - len(now)
@@ -180,16 +181,16 @@ def _windows(active: Promotion, width: int) -> list[Line]:
     return lines
 
 
-def _queue(view: PromotionView, width: int, now_wall_s: float) -> list[Line]:
+def _queue(view: PromotionView, units: Mapping[str, str], width: int, now_wall_s: float) -> list[Line]:
     lines: list[Line] = [rule("queue: certified steps of the run", width)]
     if not view.steps:
         return [*lines, (("none: a finished rehearsal with certificates has them", "dim"),)]
     for step in view.steps:
-        lines += _step(step, width, now_wall_s)
+        lines += _step(step, units, width, now_wall_s)
     return lines
 
 
-def _step(step: StepView, width: int, now_wall_s: float) -> list[Line]:
+def _step(step: StepView, units: Mapping[str, str], width: int, now_wall_s: float) -> list[Line]:
     mark = Mark(step.state.upper(), *_STEPS[step.state]) if step.state in _STEPS else Mark("–", "", "dim")
     left_s = step.expires_wall_s - now_wall_s
     spans: list[Span] = [
@@ -198,7 +199,10 @@ def _step(step: StepView, width: int, now_wall_s: float) -> list[Line]:
         (f"P ≥ {step.bound:.3f}, φ held in {step.passes} of {step.horizons}", "text"),
     ]
     spans.append((f", valid {left_s / 3600:.0f} h", "dim") if left_s > 0 else (", EXPIRED x", "fail"))
-    changes = ", ".join(f"{c} {before:g} -> {after:g} {unit_word(unit)}" for c, before, after, unit in step.changes)
+    changes = ", ".join(
+        f"{c} {before:g} -> {after:g} {unit_word(unit) or units.get(c, '')}".rstrip()
+        for c, before, after, unit in step.changes
+    )
     return [cut(spans, width), *((("         " + line, "dim"),) for line in wrap(changes, width - 9))]
 
 

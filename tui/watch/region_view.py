@@ -197,6 +197,7 @@ class RegionPane(LinesPane):
         self.at: tuple[float, float] | None = None
         self._axes = ("", "")
         self._trial = 0
+        self._asked: object = None
 
     def show(self, state: WatchState) -> None:
         """Draw that state; the cursor stays where it was put unless the controls are others now."""
@@ -204,6 +205,18 @@ class RegionPane(LinesPane):
         if axes != self._axes:
             self._axes, self.at = axes, None
         super().show(state)
+
+    def rebuild(self) -> None:
+        """Make the picture again."""
+        super().rebuild()
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask once for what holds where the cursor stands before it was moved."""
+        wanted = default_cursor(self.state.region) if self.at is None and self.is_on_screen else None
+        if wanted is not None and (self._axes, wanted) != self._asked:
+            self._asked = self._axes, wanted
+            self.post_message(CursorMoved(*wanted))
 
     def frame(self, width: int, height: int) -> Frame:
         """Return the picture of the state."""
