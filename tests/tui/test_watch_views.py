@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -205,6 +206,17 @@ def test_the_chart_keeps_both_plants_apart_without_colours_and_shows_the_interva
     assert sum("╌" in plain(line) for line in lines) == 2
     assert plain(lines[0]).startswith(" 8.000┤")
     assert plain(lines[-1]).startswith("     0┤")
+
+
+def test_both_plants_are_drawn_over_one_stretch_of_windows() -> None:
+    lines = chart(np.full(8, 5.0), np.array([0.0, 0.0]), width=48, height=4)
+    cells = [plain(line)[plain(line).index(axis) + 1 :] for line, axis in zip(lines, "┤││┤", strict=True)]
+    width = len(cells[0])
+    assert sum(c != " " for c in cells[0]) == width
+    bottom = cells[-1]
+    begins = math.ceil(width * 6 / 8)  # the testbed has two windows of eight
+    assert set(bottom[:begins]) == {" "}
+    assert set(bottom[begins:]) == {"▄"}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tui.watch.state import RegionView, RehearsalView, TrialPoint, WatchState
 
 __all__ = ["RegionPane", "default_cursor", "map_size", "region_frame"]
 
-_SIDE_FROM, _SIDE = 100, 48
+_SIDE_FROM = 100
 _LEGEND, _BELOW = 2, 5
 _MAP_MARGIN = 8
 
@@ -36,10 +36,15 @@ def default_cursor(region: RegionView) -> tuple[float, float] | None:
     return x.reference, y.reference
 
 
+def _side(width: int) -> int:
+    """Return the width of what stands beside the map."""
+    return 48 if width < 112 else min(max(52, width // 3), 72)
+
+
 def map_size(width: int, height: int) -> tuple[int, int]:
     """Return the cells of the map with its axes: it leaves room for what is said beside or below it."""
     if width >= _SIDE_FROM:
-        return width - _SIDE - 2, height - 2 - _LEGEND
+        return width - _side(width) - 2, height - 2 - _LEGEND
     return width, max(height - 2 - _LEGEND - _BELOW, 8)
 
 
@@ -58,7 +63,8 @@ def region_frame(state: WatchState, width: int, height: int, cursor: tuple[float
     legend = [cut(line, width) for line in heat_legend(region.alpha)]
     if width < _SIDE_FROM:
         return Frame(head=(*head, *picture, *legend, *_at_cursor(region, cursor, width)[:_BELOW]))
-    side = [*_at_cursor(region, cursor, _SIDE), (), *_trial_lines(region, cursor, _SIDE)]
+    beside = _side(width)
+    side = [*_at_cursor(region, cursor, beside), (), *_trial_lines(region, cursor, beside)]
     joined = [(*line, (" " * 2, "text"), *(side[k] if k < len(side) else ())) for k, line in enumerate(picture[:tall])]
     return Frame(head=(*head, *joined, *legend))
 

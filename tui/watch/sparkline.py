@@ -107,8 +107,9 @@ def chart(
         labels[1] = unit
     margin = max(len(label) for label in labels.values()) + 1
     across = width - margin - 1
-    dots = _braille(twin, scale, across, height)
-    blocks = _half_blocks(testbed, scale, across, height)
+    windows = min(max(len(twin), len(testbed)), across)
+    dots = _braille(_last(twin, windows), scale, across, height)
+    blocks = _half_blocks(_last(testbed, windows), scale, across, height)
     edges_at = _edge_rows(edges, scale, height)
     lines = []
     for y in range(height):
@@ -135,12 +136,15 @@ def _cells(dots: IntArray, blocks: list[str], edge: bool) -> list[Span]:
     return spans
 
 
-def _resampled(values: FloatArray, points: int) -> FloatArray:
-    """Return the newest values at `points` places: one each, or spread out where there are fewer."""
-    if len(values) >= points:
-        return values[-points:]
-    places = np.minimum((np.arange(points) * len(values)) // points, len(values) - 1)
-    return values[places] if len(values) else np.full(points, np.nan)
+def _last(values: FloatArray, windows: int) -> FloatArray:
+    """Return the newest windows, missing ones before them: both plants are drawn over one stretch of windows."""
+    kept = values[max(len(values) - windows, 0) :]
+    return np.concatenate([np.full(windows - len(kept), np.nan), kept])
+
+
+def _spread(values: FloatArray, points: int) -> FloatArray:
+    """Return values spread out evenly over at least as many places."""
+    return values[(np.arange(points) * len(values)) // points] if len(values) else np.full(points, np.nan)
 
 
 def _rows(values: FloatArray, scale: Scale, steps: int) -> IntArray:
@@ -154,7 +158,7 @@ def _braille(values: FloatArray, scale: Scale, across: int, height: int) -> IntA
     """Return the bits of each cell; a dot is joined to the one before, so that it reads as a line."""
     grid = np.zeros((height, across), dtype=np.int64)
     before = -1
-    for place, row in enumerate(_rows(_resampled(values, 2 * across), scale, 4 * height).tolist()):
+    for place, row in enumerate(_rows(_spread(values, 2 * across), scale, 4 * height).tolist()):
         if row >= 0:
             step = 1 if before < row else -1
             for dot in range(row if before < 0 or before == row else before + step, row + step, step):
@@ -165,7 +169,7 @@ def _braille(values: FloatArray, scale: Scale, across: int, height: int) -> IntA
 
 def _half_blocks(values: FloatArray, scale: Scale, across: int, height: int) -> list[list[str]]:
     grid = [[" "] * across for _ in range(height)]
-    for place, row in enumerate(_rows(_resampled(values, across), scale, 2 * height).tolist()):
+    for place, row in enumerate(_rows(_spread(values, across), scale, 2 * height).tolist()):
         if row >= 0:
             grid[row // 2][place] = "▀" if row % 2 == 0 else "▄"
     return grid
