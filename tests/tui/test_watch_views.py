@@ -124,6 +124,22 @@ def test_a_metric_that_is_missing_shows_its_last_value_and_how_many_windows_ago_
     assert MISSING * 3 in line
 
 
+def test_a_metric_that_the_twin_misses_is_said_of_the_row_under_the_cursor() -> None:
+    state = made_state()
+    values = {**state.twin.values, "ues_1": np.concatenate([np.full(238, 3.0), [np.nan, np.nan]])}
+    frame = plants_frame(replace(state, twin=replace(state.twin, values=values)), 80, 24, "ues_1")
+    assert "the twin's is 2 windows old" in frame.text
+    roles = dict(frame.body[frame.keys.index("ues_1")])
+    assert roles["    3.000 ".rjust(10)] == "stale"
+
+
+def test_a_twin_that_runs_has_an_age_too() -> None:
+    state = made_state()
+    live = replace(state, twin=replace(state.twin, received_s=state.now_s - 7))
+    assert "7 s" in _line(plants_frame(live, 120, 40), "ues_1")
+    assert "7 s" not in _line(plants_frame(state, 120, 40), "ues_1")
+
+
 def test_a_metric_that_one_plant_never_had_has_no_value_there() -> None:
     state = made_state()
     values = {**state.testbed.values, "ues_1": np.full(240, np.nan)}

@@ -172,7 +172,7 @@ def _columns(state: WatchState, rows: Sequence[Row], width: int) -> _Columns:
     axis = interval = twin_age = 0
     if width >= 100:
         interval = _INTERVAL if shows_testbed else 0
-        twin_age = _AGE if shows_twin else 0
+        twin_age = _AGE if shows_twin and state.twin.received_s is not None else 0
         fixed += sum(w + 1 for w in (interval, twin_age) if w)
     if width >= 116:
         axis = _AXIS
@@ -307,6 +307,9 @@ def _explained(state: WatchState, row: Row, width: int, height: int) -> tuple[Li
     says = row.description or row.key
     if row.estimated:
         says += "; estimated on the testbed, not measured"
+    _, ago = _Side(state.twin, state.now_s).value(row.key)
+    if ago:
+        says += f"; the twin's is {ago} windows old"
     if row.kind is RowKind.CONTROL and row.key in state.testbed.confirmed:
         says += f"; confirmed {number(state.testbed.confirmed[row.key])}"
     lines.append(((fit(says, width), "text"),))
