@@ -83,6 +83,7 @@ class WatchApp(App[None]):
         self._timer: Timer | None = None
         self._said: Notice | None = None
         self._strip = ""
+        self.zoomed = False
         self.acts = Acts(self)
 
     # --- the screen ---------------------------------------------------------------------------------------------------
@@ -189,8 +190,9 @@ class WatchApp(App[None]):
 
     def action_tab(self, name: str) -> None:
         """Show a view."""
-        self.query_one("#tabs", TabbedContent).active = name
-        self.call_after_refresh(self._focus_view)
+        with self.batch_update():
+            self.query_one("#tabs", TabbedContent).active = name
+            self._focus_view()
 
     def action_show_next(self) -> None:
         """Show both plants, then the twin, then the testbed."""
@@ -234,14 +236,17 @@ class WatchApp(App[None]):
             field.display = False
             self._look(filter="")
             self._focus_view()
-        elif self.screen.has_class("-zoomed"):
+        elif self.zoomed:
             self.action_zoom()
         elif self.look.gnb:
             self._look(gnb="")
 
     def action_zoom(self) -> None:
         """Show the view and the strip alone, or all again."""
-        self.screen.toggle_class("-zoomed")
+        self.zoomed = not self.zoomed
+        with self.batch_update():
+            self.query_one("#tabs Tabs").display = not self.zoomed
+            self.query_one("#keys").display = not self.zoomed
 
     def action_freeze(self) -> None:
         """Keep what is shown, or go on; what is in flight on the testbed is never frozen."""

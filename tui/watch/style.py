@@ -16,9 +16,6 @@ TabPane > * { height: 1fr; width: 1fr; }
 #filter { dock: bottom; margin-bottom: 1; height: 1; background: $boost; }
 Screen.-short #tabs Tabs { height: 1; }
 Screen.-short #tabs Tabs #tabs-list-bar Underline { display: none; }
-Screen.-zoomed #tabs Tabs { display: none; }
-Screen.-zoomed #keys { display: none; }
-Screen.-zoomed #filter { margin-bottom: 0; }
 ChooseDialog { align: center middle; }
 #choose { width: 60; max-width: 95%; height: auto; border: round $primary; background: $surface; padding: 0 1; }
 #choose OptionList { height: auto; border: none; background: $surface; }
