@@ -254,6 +254,15 @@ def test_q_leaves(tmp_path):
     assert app.return_code == 0
 
 
+def test_a_state_that_comes_while_the_screen_closes_is_no_error(tmp_path):
+    async def steps(app, pilot):
+        await app.query("#strip").remove()
+        app.refresh_state()
+        await pilot.pause()
+
+    drive(WatchWorld(tmp_path), steps)
+
+
 # --- acts -------------------------------------------------------------------------------------------------------------
 
 

@@ -133,6 +133,8 @@ class WatchApp(App[None]):
     def show_state(self, state: WatchState) -> None:
         """Draw a state: the strip and the view in sight, nothing out of sight."""
         self.state = state
+        if not self.query("#strip"):
+            return  # a state that came while the screen closes
         text = strip_text(state, max(self.size.width - 2, 20))
         if repr(text) != self._strip:
             self._strip = repr(text)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
-from textual.widget import Widget
-from textual.widgets import Static
-
-from tui.watch.state import WatchState
+from tui.watch.help_view import HelpPane
+from tui.watch.journal_view import JournalPane
+from tui.watch.pane import LinesPane
+from tui.watch.plants_view import PlantsPane
+from tui.watch.promotions_view import PromotionsPane
+from tui.watch.region_view import RegionPane
+from tui.watch.topology_view import TopologyPane
 
 __all__ = ["view_of"]
 
+_VIEWS: dict[str, type[LinesPane]] = {
+    "plants": PlantsPane,
+    "region": RegionPane,
+    "promotions": PromotionsPane,
+    "journal": JournalPane,
+    "topology": TopologyPane,
+    "help": HelpPane,
+}
 
-class _Missing(Static, can_focus=True):
-    def show(self, state: WatchState) -> None:
-        self.update(f"{self.id}: not there yet\n{state.testbed.words}\n{state.twin.words}")
 
-
-def view_of(name: str) -> Widget:
-    """Return the widget of a view, with the id `view-NAME`."""
-    try:
-        made: Widget = getattr(import_module(f"tui.watch.{name}_view"), f"{name.title()}Pane")(id=f"view-{name}")
-    except ModuleNotFoundError:
-        return _Missing(id=f"view-{name}")
-    return made
+def view_of(name: str) -> LinesPane:
+    """Return a new widget of a view, with the id `view-NAME`."""
+    return _VIEWS[name](id=f"view-{name}")
