@@ -28,6 +28,7 @@ from bridge.gate_now import (
     drift_reasons,
     failing_metrics,
     metric_reasons,
+    since_in_force,
     specification_reasons,
 )
 from bridge.gate_words import shown
@@ -97,7 +98,7 @@ def check(request: PlanRequest, observation: Observation, settings: EngineSettin
     explores = request.mode is Mode.EXPLORATION
     here = observation.windows
     if observation.reading is None or not observation.reading.automation:
-        here = at_configuration(here, before, controls)
+        here = since_in_force(here, at_configuration(here, before, controls))
     now, notes = _now(request, observation, settings, here)
     evidence, drift = ([], None) if explores else _evidence(request, observation, settings, before, planned, notes)
     reasons = [

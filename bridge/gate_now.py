@@ -20,8 +20,8 @@ __all__ = [
     "at_configuration",
     "conflict_reasons",
     "drift_reasons",
-    "failing_metrics",
     "metric_reasons",
+    "since_in_force",
     "specification_reasons",
 ]
 
@@ -39,6 +39,15 @@ def at_configuration(windows: Windows, vector: Mapping[str, float], controls: Se
         with np.errstate(invalid="ignore"):
             rows &= np.abs(column - wanted) <= control.resolution / 2 + 1e-9
     return windows.take(rows)
+
+
+def since_in_force(windows: Windows, here: Windows) -> Windows:
+    """Return those of the windows `here`, of one configuration, that came after the last window of any other.
+
+    A testbed that was elsewhere meanwhile has to show anew that it is well: what held before is not now.
+    """
+    elsewhere = windows.sequence[~np.isin(windows.sequence, here.sequence)]
+    return here.take(here.sequence > elsewhere.max()) if len(elsewhere) else here
 
 
 def metric_reasons(

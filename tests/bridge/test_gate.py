@@ -20,7 +20,7 @@ from bridge.promotion import Promotion, State
 from bridge.reasons import Reason, ReasonCode
 from bridge.settings import BlastRadius, Exploration
 from col.errors import InputError
-from col.plant import Provenance
+from col.plant import Provenance, concatenate_windows
 from tests.bridge.gate_world import (
     BASE,
     KEY,
@@ -317,6 +317,15 @@ def test_a_lost_window_among_the_latest_is_a_gap() -> None:
     gap = windows.take(windows.sequence != 105)
 
     assert GateWorld().see(windows=gap).codes() == {C.SPECIFICATION_INCONCLUSIVE_NOW}
+
+
+def test_a_window_elsewhere_begins_the_count_of_windows_in_a_row_anew() -> None:
+    # A trial that was just taken back: seven windows of the configuration in force, then one of the trial's.
+    elsewhere = {**BASE, "cpu_du_1": 1.0}
+    windows = concatenate_windows([make_windows(7), make_windows(1, first=107, controls=elsewhere)])
+    assert GateWorld().see(windows=windows).codes() == {C.SPECIFICATION_INCONCLUSIVE_NOW}
+    after = concatenate_windows([make_windows(2, controls=elsewhere), make_windows(6, first=102)])
+    assert GateWorld().see(windows=after).codes() == set()
 
 
 def test_a_repair_waives_that_the_specification_fails_now_and_nothing_else() -> None:
