@@ -113,7 +113,10 @@ def _check_listen(config: AgentConfig, source: str) -> None:
     has_token = config.token_file is not None
     check_exposure(address, tls=config.tls is not None, token=has_token, source=source, key="agent.listen")
     if config.metrics_listen:
-        parse_address(config.metrics_listen, source=source, key="agent.metrics_listen")
+        key = "agent.metrics_listen"
+        if not parse_address(config.metrics_listen, source=source, key=key).is_loopback:
+            text = "metrics ask nobody who they are: loopback only, with a proxy of your own in front of it"
+            raise InputError(text, source=source, key=key, value=config.metrics_listen)
 
 
 def _engine(root: Section, keys: tuple[Path, ...]) -> EngineSettings:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from col.errors import InputError
+from col.errors import InputError, UnreachableError
 from tui.config_dir import ConfigDir, operator_config_dir
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ def address_of(to: str | None, config: ConfigDir) -> str:
     """Return where the agent is: what was said, else the socket of the one that `rantwin serve` starts here.
 
     Raises:
-        InputError: not an address, or nothing was said and no agent was ever started here.
+        InputError: not an address.
+        UnreachableError: nothing was said and no agent was ever started here.
     """
     if to is None:
         if not config.agent_config.is_file():
-            raise InputError("no agent was started here yet: 'rantwin serve' starts one, or say --to ADDRESS")
+            raise UnreachableError("no agent was started here yet: 'rantwin serve' starts one, or say --to ADDRESS")
         from bridge.agent_config import load_agent_config
 
         return load_agent_config(config.agent_config).listen

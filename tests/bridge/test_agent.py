@@ -111,6 +111,10 @@ def test_a_configuration_comes_back_from_its_text(tmp_path: Path) -> None:
         (LEAST.replace("always[0,2]", "always(0,2]"), "agent.toml: requirements.specification"),
         (LEAST.replace("unix:agent.sock", "0.0.0.0:50051"), "agent.listen = '0.0.0.0:50051': beyond loopback"),
         (LEAST.replace("unix:agent.sock", "127.0.0.1:50051"), "token_file"),
+        (
+            LEAST.replace("[agent]", '[agent]\nmetrics_listen = "0.0.0.0:9100"'),
+            "agent.metrics_listen = '0.0.0.0:9100': metrics ask nobody who they are: loopback only",
+        ),
         (LEAST + 'trusted_keys = ["none.pub"]', "none.pub"),
         (LEAST + "alpha = 1.5", "requirements.alpha = 1.5: must be a number in [0, 1]"),
         ("agent = 3\n", "agent"),

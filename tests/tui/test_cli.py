@@ -161,3 +161,13 @@ def test_scenarios_are_listed_and_printed_so_that_they_can_be_read_again(
     again.write_text(printed)
     assert run(capsys, "scenarios", str(again))[1] == printed
     assert " ".join(TEXT.split()) in printed
+
+
+@pytest.mark.parametrize("command", ["status", "history", "rollback"])
+def test_an_agent_that_was_never_started_cannot_be_reached(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANTWIN_CONFIG_DIR", str(tmp_path))
+
+    assert main([command]) == 3
+    assert "rantwin serve" in capsys.readouterr().err
