@@ -207,6 +207,18 @@ def test_both_plants_are_drawn_on_one_scale() -> None:
     assert bars(high, axes) == ["████"]
 
 
+def test_a_row_draws_both_plants_on_the_scale_that_its_axis_says() -> None:
+    state = made_state()
+    low, high = np.full(240, 1.0), np.full(240, 9.0)
+    for a, b, bars_of_twin in ((low, high, "▁▁▁▁"), (high, low, "████")):
+        twin = replace(state.twin, values={**state.twin.values, "ues_1": a})
+        bed = replace(state.testbed, values={**state.testbed.values, "ues_1": b})
+        line = _line(plants_frame(replace(state, twin=twin, testbed=bed), 120, 40), "ues_1")
+        assert "0…9.000" in line
+        assert {"▁▁▁▁", "████"} <= {line[k : k + 4] for k in range(len(line))}
+        assert line.index(bars_of_twin) < line.index("█▁"[bars_of_twin[0] == "█"] * 4)
+
+
 def test_bars_do_not_hide_what_varies_little_and_mark_what_is_missing() -> None:
     table = np.array([[100.0, 101.0, np.nan, 102.0], [5.0, 5.0, 5.0, 5.0], [np.nan] * 4])
     axes = scales(table)
