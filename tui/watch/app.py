@@ -6,25 +6,24 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.command import Provider
-from textual.css.query import NoMatches
 from textual.timer import Timer
-from textual.widget import Widget
-from textual.widgets import Input, Static, TabbedContent, TabPane
+from textual.widgets import ContentSwitcher, Input, Static
 
 from col.errors import RantwinError
 from tui.watch.acts import Acts
 from tui.watch.export import FORMATS, csv_text, file_name, json_text, write_new
 from tui.watch.feeds import Feeds, Look
-from tui.watch.key_line import KeyLine
+from tui.watch.key_line import KeyLine, TabLine
 from tui.watch.keys import BINDINGS, OPERATING, TABS
 from tui.watch.messages import ActRequested, AxesChosen, CursorMoved, FilterChanged, GnbChosen, StateChanged
 from tui.watch.palette import WatchCommands
+from tui.watch.pane import LinesPane
 from tui.watch.small_dialogs import ChooseDialog
 from tui.watch.state import Notice, Severity, Show, WatchState
 from tui.watch.strip import strip_text
@@ -32,18 +31,10 @@ from tui.watch.style import CSS
 from tui.watch.themes import DEFAULT_THEME, THEMES
 from tui.watch.views import view_of
 
-__all__ = ["REFRESHES_S", "View", "WatchApp"]
+__all__ = ["REFRESHES_S", "WatchApp"]
 
 REFRESHES_S = (5.0, 2.0, 1.0, 0.5, 0.25)
 """Seconds between two drawings, slowest first; never more than four a second."""
-
-
-class View(Protocol):
-    """What a view must do."""
-
-    def show(self, state: WatchState) -> None:
-        """Draw that state and nothing else."""
-        ...
 
 
 class WatchApp(App[None]):
@@ -84,6 +75,7 @@ class WatchApp(App[None]):
         self._said: Notice | None = None
         self._strip = ""
         self.zoomed = False
+        self.tab = "plants"
         self.acts = Acts(self)
 
     # --- the screen ---------------------------------------------------------------------------------------------------
@@ -91,10 +83,10 @@ class WatchApp(App[None]):
     def compose(self) -> ComposeResult:
         """Make strip, tabs, filter and footer."""
         yield Static(id="strip")
-        with TabbedContent(id="tabs", initial="plants"):
-            for name, title, _ in TABS:
-                with TabPane(title, id=name):
-                    yield view_of(name)
+        yield TabLine(id="tabs")
+        with ContentSwitcher(id="views", initial="view-plants"):
+            for name, _, _ in TABS:
+                yield view_of(name)
         yield Input(id="filter", placeholder="rows that contain ...", compact=True)
         yield KeyLine(id="keys")
 
@@ -139,9 +131,7 @@ class WatchApp(App[None]):
         if repr(text) != self._strip:
             self._strip = repr(text)
             self.query_one("#strip", Static).update(text, layout=False)
-        view = self.view
-        if view is not None:
-            view.show(state)  # type: ignore[attr-defined]
+        self.view.show(state)
         self._tell_news(state)
 
     def _tell_news(self, state: WatchState) -> None:
@@ -154,29 +144,14 @@ class WatchApp(App[None]):
             self._said = notice
 
     @property
-    def tab(self) -> str:
-        """The name of the view in sight."""
-        try:
-            return self.query_one("#tabs", TabbedContent).active or "plants"
-        except NoMatches:
-            return "plants"
-
-    @property
-    def view(self) -> Widget | None:
+    def view(self) -> LinesPane:
         """The view in sight."""
-        found = self.query(f"#view-{self.tab}")
-        return found.first() if found else None
+        return self.query_one(f"#view-{self.tab}", LinesPane)
 
     def _focus_view(self) -> None:
-        view = self.view
-        self.query_one("#keys", KeyLine).show_keys(view)
-        if view is not None:
-            view.focus()
-
-    @on(TabbedContent.TabActivated)
-    def _tab_chosen(self) -> None:
-        self.show_state(self.state)
+        self.query_one("#tabs", TabLine).show_tab(self.tab)
         self.query_one("#keys", KeyLine).show_keys(self.view)
+        self.view.focus(scroll_visible=False)
 
     def on_resize(self) -> None:
         """Fit the strip to the new width."""
@@ -193,8 +168,10 @@ class WatchApp(App[None]):
     def action_tab(self, name: str) -> None:
         """Show a view."""
         with self.batch_update():
-            self.query_one("#tabs", TabbedContent).active = name
+            self.tab = name
+            self.query_one("#views", ContentSwitcher).current = f"view-{name}"
             self._focus_view()
+            self.view.show(self.state)
 
     def action_show_next(self) -> None:
         """Show both plants, then the twin, then the testbed."""
@@ -247,7 +224,7 @@ class WatchApp(App[None]):
         """Show the view and the strip alone, or all again."""
         self.zoomed = not self.zoomed
         with self.batch_update():
-            self.query_one("#tabs Tabs").display = not self.zoomed
+            self.query_one("#tabs").display = not self.zoomed
             self.query_one("#keys").display = not self.zoomed
 
     def action_freeze(self) -> None:

@@ -1,7 +1,7 @@
-"""The line of live keys below every view: the view's own first, then the app's; each can be clicked.
+"""The lines of tabs above and of live keys below every view; each can be clicked.
 
-One line of text, drawn anew only where the keys changed. (A widget for each key costs a tenth of a second at every
-change of the view.)
+Each is one line of text, drawn anew only where it changed. (A widget for each key and tab costs a tenth of a second at
+every change of the view.)
 """
 
 from __future__ import annotations
@@ -14,11 +14,26 @@ from textual.binding import Binding
 from textual.widget import Widget
 from textual.widgets import Static
 
-__all__ = ["KeyLine"]
+from tui.watch.keys import TABS
+
+__all__ = ["KeyLine", "TabLine"]
+
+
+class TabLine(Static):
+    """Shows the names of the views, the one in sight in brackets and reversed: without colours it is told too."""
+
+    def show_tab(self, name: str) -> None:
+        """Mark the view in sight."""
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for tab, title, _ in TABS:
+            click = Style.from_meta({"@click": f"app.tab({tab!r})"})
+            text.append(f"[{title}]" if tab == name else f" {title} ", click + Style(reverse=tab == name))
+            text.append(" ")
+        self.update(text, layout=False)
 
 
 class KeyLine(Static):
-    """Shows keys and what they do."""
+    """Shows keys and what they do: the view's own first, then the app's."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__("", id=id)

@@ -8,14 +8,10 @@ CSS = """
 Screen { layout: vertical; }
 #keys { height: 1; dock: bottom; background: $panel; color: $foreground; }
 #strip { height: 1; padding: 0 1; background: $panel; color: $foreground; }
-#tabs { height: 1fr; }
-#tabs Tabs { height: 2; }
-#tabs ContentSwitcher { height: 1fr; }
-TabPane { padding: 0; height: 1fr; }
-TabPane > * { height: 1fr; width: 1fr; }
+#tabs { height: 1; background: $panel; color: $foreground; }
+#views { height: 1fr; }
+#views > * { height: 1fr; width: 1fr; }
 #filter { dock: bottom; margin-bottom: 1; height: 1; background: $boost; }
-Screen.-short #tabs Tabs { height: 1; }
-Screen.-short #tabs Tabs #tabs-list-bar Underline { display: none; }
 ChooseDialog { align: center middle; }
 #choose { width: 60; max-width: 95%; height: auto; border: round $primary; background: $surface; padding: 0 1; }
 #choose OptionList { height: auto; border: none; background: $surface; }
