@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["make_app", "watch_command"]
 
+LOOK_S = 3.0
+"""After so many seconds without an answer an agent that is only watched is called lost; what is asked of it by the
+operator may take as long as `--timeout`."""
+
 
 def watch_command(args: argparse.Namespace) -> int:
     """Open the screen until it is left."""
@@ -53,16 +57,19 @@ def make_app(args: argparse.Namespace) -> WatchApp:
         address_of(named, config)
     run = find_run(args.runs_dir, args.run_folder) if args.run_folder else None
 
-    def open_client() -> TestbedClient:
+    def open_client(timeout_s: float = args.timeout) -> TestbedClient:
         from bridge.client import TestbedClient
 
         if named is None and not config.agent_config.is_file():
             raise UnreachableError(NO_TESTBED)
         address = address_of(named, config)
         credentials = credentials_for(address, config, token_file=args.token_file, tls=args.tls)
-        return TestbedClient(address, credentials, timeout_s=args.timeout, connect_s=2.0, patience_s=2.0)
+        return TestbedClient(address, credentials, timeout_s=timeout_s, connect_s=2.0, patience_s=2.0)
 
-    testbed = TestbedFeed(open_client, named or "the agent of this machine", ours=_version())
+    def open_watching() -> TestbedClient:
+        return open_client(min(args.timeout, LOOK_S))
+
+    testbed = TestbedFeed(open_watching, named or "the agent of this machine", ours=_version())
     feeds = Feeds(
         run=run,
         runs_dir=args.runs_dir,

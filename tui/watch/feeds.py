@@ -14,6 +14,7 @@ from pathlib import Path
 from bridge.testbed import TestbedStatus
 from col.errors import InputError
 from col.specification import Specification
+from tui.promotion_steps import Step
 from tui.run_folder import find_run
 from tui.watch.feeds_gap import GapFinder
 from tui.watch.feeds_operate import Operator, steps_of
@@ -95,6 +96,8 @@ class Feeds:
         self._cursor: tuple[float, float] | None = None
         self._pieces = _Pieces()
         self._notices: tuple[Notice, ...] = ()
+        self._queue_key: object = None
+        self._queue: tuple[tuple[StepView, ...], Step | None, str] = ((), None, "")
         self._searched_s = -_SEARCH_S
         self._horizons: dict[str, int] = {}
         if run is not None:
@@ -228,7 +231,7 @@ class Feeds:
         if twin.rehearsal.state is not Rehearsal.RUNNING:
             twin = replace(twin, plant=self._gap.comparable(twin.plant))
         name = twin_feed.path.resolve().name if twin_feed is not None else ""
-        steps, following, words = steps_of(twin.certificates, status, run=name) if twin_feed else ((), None, "")
+        steps, following, words = self._steps_of(twin, status, name)
         if self.operator is not None:
             self.operator.step, self.operator.run = following, name
         region = before.region if before.rehearsal_run == twin.rehearsal.run else RegionView()
@@ -241,6 +244,17 @@ class Feeds:
                 twin, axes, cursor, current=testbed.plant.in_force, confirmed=testbed.plant.confirmed
             )
         self._pieces = replace(pieces, region=region)
+
+    def _steps_of(
+        self, twin: TwinPicture, status: TestbedStatus | None, name: str
+    ) -> tuple[tuple[StepView, ...], Step | None, str]:
+        """Return the queue, read from the certificates only where they or the configuration changed."""
+        confirmed = None if status is None else tuple(status.confirmed.items())
+        key = (name, twin.certificates, confirmed)
+        if self._queue_key is None or key != self._queue_key:
+            self._queue = steps_of(twin.certificates, status, run=name) if name else ((), None, "")
+            self._queue_key = key
+        return self._queue
 
     def _horizon(self, specification: str) -> int:
         if specification not in self._horizons:

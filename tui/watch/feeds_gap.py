@@ -49,7 +49,7 @@ class GapFinder:
         """Return the gap of each row that both plants have; `horizon` windows make the testbed's mean."""
         if not twin.rows or not len(testbed.sequence):
             return GapView(drift=drift)
-        key = (id(windows), tuple(testbed.in_force.items()), tuple(c.digest for c in certificates))
+        key = (id(windows), tuple(testbed.in_force.items()), tuple(certificates))
         if key != self._key:
             self._key = key
             self._look(twin.rows, testbed.in_force, windows, layout, controls, certificates)
