@@ -340,6 +340,7 @@ def _explained(state: WatchState, row: Row, width: int, height: int) -> tuple[Li
 class PlantsPane(LinesPane):
     """The side-by-side view with a cursor over its rows."""
 
+    HELP = "Arrows choose a row, which is explained at the bottom; [ and ] go from group to group."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left_square_bracket", "group(-1)", "group before", show=False, id="group-before"),
         Binding("right_square_bracket", "group(1)", "next group", show=False, id="group-next"),

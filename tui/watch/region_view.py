@@ -182,6 +182,7 @@ def _trial_lines(region: RegionView, cursor: tuple[float, float] | None, width: 
 class RegionPane(LinesPane):
     """The region with a cursor that the arrows move; says where it is and which controls are wanted."""
 
+    HELP = "Arrows move the cursor, X and Y choose the controls, . and , go through the trials in order."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1,0)", "left", show=False, id="region-left"),
         Binding("right", "move(1,0)", "right", show=False, id="region-right"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -56,7 +57,12 @@ class PartState:
 
 def part_of(row: Row) -> Part:
     """Return the part of a gNB that a row tells of."""
-    pieces = set(row.label.casefold().split("_")) | set(row.key.casefold().split("_"))
+    return _part_named(row.label, row.key)
+
+
+@lru_cache(maxsize=4096)
+def _part_named(label: str, key: str) -> Part:
+    pieces = set(label.casefold().split("_")) | set(key.casefold().split("_"))
     return next((part for part, names in _PIECES.items() if pieces & names), Part.CELL)
 
 
@@ -76,7 +82,7 @@ def cell_parts(state: WatchState, place: GnbPlace, all_rows: Sequence[Row]) -> t
     if place.cu:  # a shared CU's rows stand with the first of its gNBs, and tell of all of them
         sharing = {p.cell for p in state.topology if p.cu == place.cu and p.cell != place.cell}
         by_part[Part.CU] += [
-            r for r in all_rows if r.group is RowGroup.GNB and r.place in sharing and part_of(r) is Part.CU
+            r for r in all_rows if sharing and r.place in sharing and r.group is RowGroup.GNB and part_of(r) is Part.CU
         ]
     return tuple(_judged(state, str(part), by_part[part]) for part in Part)
 
