@@ -341,6 +341,8 @@ async def test_a_choice_moves_with_arrows_while_the_field_keeps_the_focus() -> N
         app.push_screen(Choose("control", ["a1", "b1", "b2"], "a1"), chosen.append)
         await pilot.pause()
         await pilot.press("b", "down")
+        field = app.screen.query_one(Input)
+        assert field.content_size.height == 1  # what is typed can be read
         assert app.screen.query_one(OptionList).option_count == 2
         await pilot.press("enter")
         await pilot.pause()

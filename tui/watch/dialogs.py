@@ -99,7 +99,7 @@ class Choose(ModalScreen[str | None]):
         & > Vertical { width: 48; max-width: 96%; height: auto; max-height: 90%; background: $surface;
                        border: heavy $primary; padding: 0 1; }
         & Label { text-style: bold; }
-        & Input { border: none; height: 1; background: $boost; }
+        & Input { background: $boost; }
         & OptionList { height: auto; max-height: 14; border: none; }
     }
     """
@@ -112,7 +112,7 @@ class Choose(ModalScreen[str | None]):
         """Lay out title, filter and list."""
         with Vertical():
             yield Label(f"{self._title} (type to narrow down)", markup=False)
-            yield Input(placeholder="contains …", id="contains")
+            yield Input(placeholder="contains …", id="contains", compact=True)
             yield OptionList()
 
     def on_mount(self) -> None:
