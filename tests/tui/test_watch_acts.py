@@ -33,7 +33,7 @@ def test_without_operate_no_key_changes_the_testbed(tmp_path, key):
 
 
 def test_the_footer_offers_only_what_may_be_done(tmp_path):
-    def keys_of(app: WatchApp) -> set[str]:
+    def keys_of(app: WatchApp) -> set[str | None]:
         return {b.id for bindings in app._bindings.key_to_bindings.values() for b in bindings if b.show}
 
     assert "approve" not in keys_of(WatchWorld(tmp_path / "a").app())
@@ -177,5 +177,5 @@ def test_a_rehearsal_is_started_stopped_and_resumed_with_keys(tmp_path, monkeypa
         await pilot.pause()
 
     drive(world, steps, scenario="mine.toml")
-    assert done == [("resume", world.run.path), ("start", {"scenario": "mine.toml"})]
+    assert done == [("resume", world.path), ("start", {"scenario": "mine.toml"})]
     assert "no rehearsal runs" in notices(world)

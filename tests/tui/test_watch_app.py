@@ -42,7 +42,7 @@ def test_the_palette_has_our_own_commands(tmp_path, key):
         provider = WatchCommands(app.screen)
         hits = [hit async for hit in provider.search("export json")]
         await hits[0].command()
-        names = [str(hit.display) for hit in [hit async for hit in provider.discover()]]
+        names = [str(getattr(hit, "display", "")) for hit in [hit async for hit in provider.discover()]]
         assert {"Kill", "Rehearse", "Export SVG", f"Run {app.feeds._twin.path.name}"} <= set(names)
 
     drive(WatchWorld(tmp_path), steps)

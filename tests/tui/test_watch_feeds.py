@@ -276,7 +276,7 @@ def test_without_windows_at_the_testbeds_configuration_there_is_no_gap(tmp_path)
 
 def test_the_gap_is_taken_from_the_twins_windows_at_the_same_configuration(tmp_path):
     world = WatchWorld(tmp_path, finish=False)
-    folder = RunFolder.open(world.run.path)
+    folder = RunFolder.open(world.path)
     record, _ = trial(6, 240)
     at_reference = windows(270, 5, 106, AT_REFERENCE, seed=3)
     folder.append_trial({**record, "index": 6, "controls": AT_REFERENCE}, at_reference)

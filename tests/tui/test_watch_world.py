@@ -95,7 +95,12 @@ def test_a_flood_of_states_is_drawn_once(tmp_path):
     async def steps(app, pilot):
         drawn = []
         show = app.show_state
-        app.show_state = lambda state: drawn.append(state) or show(state)
+
+        def noted(state):
+            drawn.append(state)
+            show(state)
+
+        app.show_state = noted
         for _ in range(200):
             app.refresh_state()
         await pilot.pause()

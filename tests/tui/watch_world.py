@@ -200,6 +200,11 @@ class WatchWorld:
         )
         self.look()
 
+    @property
+    def path(self) -> Path:
+        assert self.run is not None
+        return self.run.path
+
     def look(self) -> None:
         try:
             self.feed.step_status(self.link)
