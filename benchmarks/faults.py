@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -70,7 +69,7 @@ def _once(world: World, name: str) -> tuple[str, float | None]:
         except Exception as error:  # whatever it is, it is what went wrong in this run
             world.plant.behave()
             return f"{type(error).__name__}: {error}", None
-        time.sleep(0.3 * world.wall_window_s)
+        recording.wait_for(ended.expected)
     found, back_s = world.plant.in_force(), recording.back_since(ended.expected)
     if name == "somebody else interferes":
         world.plant.set(world.confirmed())

@@ -113,7 +113,7 @@ class Journal(JournalReader):
             os.close(self._lock)
 
     def has_room(self) -> bool:
-        """Return whether new plans may be written: the reserve for rollbacks is whole.
+        """Return whether new plans may be written: the reserve for rollbacks is whole, and the disk not full.
 
         Where the database has almost grown to its size, older records of promotions that are over make room.
         """
@@ -122,7 +122,7 @@ class Journal(JournalReader):
                 (over,) = self._connection.execute("SELECT COUNT(*) FROM promotions WHERE is_final = 1").fetchone()
                 if over > _LEAST_KEPT:
                     self.prune(max(over // 2, _LEAST_KEPT))
-            return self._space.close_reserve()
+            return self._space.close_reserve() and not self._space.is_disk_full
         return False
 
     def append(

@@ -13,6 +13,8 @@ from pathlib import Path
 
 __all__ = ["Space"]
 
+_LEAST_FREE_BYTES = 1024 * 1024
+
 
 class Space:
     """The space of one journal database, in bytes."""
@@ -39,6 +41,15 @@ class Space:
         self._cap(self._soft_pages)
         self._is_open = False
         return True
+
+    @property
+    def is_disk_full(self) -> bool:
+        """Whether the disk has nothing left beside the reserve, though the files here may have room inside."""
+        try:
+            disk = os.statvfs(self._reserve.parent)
+        except OSError:
+            return True
+        return disk.f_bavail * disk.f_frsize < _LEAST_FREE_BYTES
 
     @property
     def is_getting_full(self) -> bool:

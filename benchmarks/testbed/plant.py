@@ -24,7 +24,7 @@ from twin.strict import write_toml
 
 __all__ = ["Plant", "Recording", "boot_s", "pair_scenario"]
 
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 
 
 def boot_s() -> float:
@@ -55,7 +55,7 @@ class Plant:
             [
                 *(sys.executable, "-m", "twin.emulated", str(scenario), "--seed", str(seed)),
                 *("--socket", str(self.socket), "--state", str(folder / "plant")),
-                *("--speed", str(3.0 / wall_window_s)),
+                *("--speed", str(3.0 / wall_window_s), "--gap", "0"),  # it misbehaves when told to, not by chance
             ],
             stdout=subprocess.DEVNULL,
             stderr=self._said,
@@ -161,6 +161,13 @@ class Recording:
             elif since is None:
                 since = at_s
         return since
+
+    def wait_for(self, expected: Mapping[str, float]) -> None:
+        """Wait until the expected controls were seen, for as long as patience lasts, and a little longer."""
+        until = boot_s() + PATIENCE_S
+        while self.back_since(expected) is None and boot_s() < until:
+            time.sleep(self._period_s)
+        time.sleep(20 * self._period_s)
 
     def _record(self) -> None:
         while not self._left.wait(self._period_s):

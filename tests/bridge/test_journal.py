@@ -253,6 +253,15 @@ def test_a_full_journal_refuses_what_can_wait_and_still_takes_a_rollback(path: P
     journal.close()
 
 
+def test_a_disk_that_others_filled_leaves_no_room_for_plans(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The reserve is whole and the journal's own files have room inside: still nobody should begin anything now.
+    journal = Journal(path, ManualClock(), reserve_bytes=2**16)
+    assert journal.has_room()
+    full = os.statvfs_result((4096, 4096, 100_000, 0, 0, 1000, 1000, 1000, 0, 255))
+    monkeypatch.setattr("bridge.journal_space.os.statvfs", lambda folder: full)
+    assert not journal.has_room()
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="needs a file system of its own")
 def test_on_a_full_disk_a_rollback_still_finds_room_and_the_reserve_comes_back(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
