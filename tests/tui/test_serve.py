@@ -38,7 +38,7 @@ def test_without_an_agent_that_was_started_here_it_is_said_how_to_start_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RANTWIN_CONFIG_DIR", str(tmp_path))
-    assert main(["status"]) == 2
+    assert main(["status"]) == 3
     assert "rantwin serve" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
