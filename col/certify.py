@@ -9,8 +9,9 @@ certificate is true; `col.looks` says how a step is judged at that level.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -212,11 +213,18 @@ class _Trials:
             yield from (self._horizon(x, run) for run in range(first, first + n))
             return
         with ThreadPoolExecutor(self._workers) as pool:
-            # A few at a time: where a step is refused, what was begun in vain is little.
-            for start in range(first, first + n, 2 * self._workers):
-                yield from pool.map(
-                    lambda run: self._horizon(x, run), range(start, min(start + 2 * self._workers, first + n))
-                )
+            # A few ahead, so that nobody waits for the slowest of a batch; where a step is refused, little was in vain.
+            waiting: deque[Future[tuple[bool, dict[str, float]]]] = deque()
+            try:
+                for run in range(first, first + n):
+                    waiting.append(pool.submit(self._horizon, x, run))
+                    if len(waiting) > 2 * self._workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for begun in waiting:
+                    begun.cancel()
 
     def _horizon(self, x: Mapping[str, float], run: int) -> tuple[bool, dict[str, float]]:
         trial = self._fresh(run).trial(Intervention(dict(x)), self._specification.horizon)
