@@ -1,0 +1,1 @@
+"""Controls beyond CPU and memory: how one is set, and what shows that it is in force."""
