@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from tui.console import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, print_json
 from tui.progress import choose_progress
+from tui.stopping import StoppableProgress, stoppable
 
 __all__ = ["calibrate_command", "certify_command", "rehearse_command", "report_command", "scenarios_command"]
 
@@ -39,16 +38,14 @@ def rehearse_command(args: argparse.Namespace) -> int:
         connect=lambda address: connect(args, to=address),
     )
     folder: list[Path] = []
-    # A supervisor's stop is a Ctrl-C: the run can be resumed after both.
-    before = signal.signal(signal.SIGTERM, _stop)
     try:
-        code, summary = rehearse(request, choose_progress(quiet=args.quiet), started=folder.append)
+        with stoppable() as stopping:
+            progress = StoppableProgress(choose_progress(quiet=args.quiet), stopping)
+            code, summary = rehearse(request, progress, started=folder.append)
     except KeyboardInterrupt:
         where = f" {folder[0]}" if folder else ""
         print(f"rantwin: stopped; go on with: rantwin rehearse --resume{where}", file=sys.stderr)
         return EXIT_INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if args.json:
         print_json({"run": str(folder[0]), **summary})
     else:
@@ -142,10 +139,6 @@ def calibrate_command(args: argparse.Namespace) -> int:
         print(f"  NRMSE, {group}: {', '.join(shown)}")
     print("\n".join(result["written"]))
     return EXIT_DONE
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _verdict(folder: Path, summary: dict[str, Any]) -> list[str]:

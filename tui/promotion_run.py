@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from bridge.plan import Plan
@@ -17,6 +14,7 @@ from bridge.promotion import Promotion, State
 from col.errors import InputError, OutcomeUnknownError, RantwinError, RefusedError, UnreachableError
 from col.specification import Verdict
 from tui.promotion_watch import Follower, View
+from tui.stopping import Stopping, stoppable
 
 if TYPE_CHECKING:
     from bridge.client import TestbedClient
@@ -64,7 +62,7 @@ def carry_out(client: TestbedClient, plan: Plan, view: Callable[[], View], opera
     from bridge.client import LeaseKeeper
 
     ttl_s = plan.request.lease_ttl_s
-    with _terminate_is_interrupt():
+    with stoppable() as stopping:
         # The lease is kept from before the apply: that may take as long as the lease itself.
         renewed: queue.SimpleQueue[Promotion] = queue.SimpleQueue()
         with LeaseKeeper(client, plan.request.promotion_id, ttl_s, on_change=renewed.put):
@@ -72,14 +70,22 @@ def carry_out(client: TestbedClient, plan: Plan, view: Callable[[], View], opera
             if promotion.state.is_final:
                 return promotion
             with Follower(client, promotion, renewed, patience_s=3 * ttl_s + 30.0) as follower:
-                return _Watch(client, follower, view, operator).run()
+                return _Watch(client, follower, view, operator, stopping).run()
 
 
 class _Watch:
     """The loop between what the agent says and what the operator wants."""
 
-    def __init__(self, client: TestbedClient, follower: Follower, view: Callable[[], View], operator: Operator) -> None:
+    def __init__(
+        self,
+        client: TestbedClient,
+        follower: Follower,
+        view: Callable[[], View],
+        operator: Operator,
+        stopping: Stopping,
+    ) -> None:
         self._client, self._follower, self._view, self._operator = client, follower, view, operator
+        self._stopping = stopping
         self._wanted: Answer | None = None
         self._asks_from = 0
         self._asked_at = 0.0
@@ -93,6 +99,7 @@ class _Watch:
                     return promotion
                 self._want(self._operator.passed(promotion))
             except KeyboardInterrupt:
+                self._stopping.heard()
                 if self._follower.latest.state.is_final:
                     return self._follower.latest
                 self._want(self._operator.interrupted(self._follower.latest))
@@ -100,6 +107,7 @@ class _Watch:
     def _until_something_is_to_be_decided(self, view: View) -> Promotion:
         while True:
             view.show(self._follower)
+            self._stopping.check()
             promotion = self._follower.latest
             if promotion.state.is_final:
                 return promotion
@@ -151,17 +159,3 @@ def _applied(client: TestbedClient, plan: Plan, ttl_s: float) -> Promotion:
                 if time.monotonic() > until:
                     raise
                 time.sleep(_AGAIN_S)
-
-
-@contextlib.contextmanager
-def _terminate_is_interrupt() -> Iterator[None]:
-    """Let a supervisor's stop be a Ctrl-C."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
