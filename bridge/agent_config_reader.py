@@ -38,6 +38,11 @@ class Section:
             self._sections[key] = Section(data, source=self.source, folder=self._folder, name=self._place(key))
         return self._sections[key]
 
+    def names(self) -> tuple[str, ...]:
+        """Return the keys of a table whose keys are names that the file gives; each is known by that."""
+        self._known |= set(self._data)
+        return tuple(self._data)
+
     def rest(self) -> dict[str, object]:
         """Return whatever has not been asked for yet, as it is."""
         self._is_open = True
