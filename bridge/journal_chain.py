@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bridge.testbed import JournalEntry
 
-__all__ = ["GENESIS", "Verification", "canonical_json", "chain_hash", "plain", "verify_chain"]
+__all__ = ["GENESIS", "Verification", "canonical_json", "chain_hash", "entry_facts", "plain", "verify_chain"]
 
 GENESIS = "0" * 64
 """The hash before the first entry."""
@@ -48,9 +48,9 @@ def canonical_json(data: object) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def chain_hash(entry: JournalEntry) -> str:
-    """Return the SHA-256 (hex) over the entry and the hash of the one before it."""
-    content = {
+def entry_facts(entry: JournalEntry) -> dict[str, object]:
+    """Return what the hash of an entry covers: all of it but the hash."""
+    return {
         "number": entry.number,
         "wall_s": entry.wall_s,
         "monotonic_s": entry.monotonic_s,
@@ -63,7 +63,11 @@ def chain_hash(entry: JournalEntry) -> str:
         "details": entry.details,
         "previous_hash": entry.previous_hash,
     }
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def chain_hash(entry: JournalEntry) -> str:
+    """Return the SHA-256 (hex) over the entry and the hash of the one before it."""
+    return hashlib.sha256(canonical_json(entry_facts(entry)).encode()).hexdigest()
 
 
 def verify_chain(

@@ -28,7 +28,9 @@ def history_command(args: argparse.Namespace) -> int:
     entries, verification = _from_file(args) if args.journal is not None else _from_agent(args)
     shown = [e for e in entries if e.number >= args.since and args.promotion in ("", e.promotion_id)]
     if args.json:
-        result: dict[str, Any] = {"entries": [_entry_json(entry) for entry in shown]}
+        from bridge.journal_chain import entry_facts
+
+        result: dict[str, Any] = {"entries": [entry_facts(entry) | {"hash": entry.hash} for entry in shown]}
         if verification is not None:
             result["verification"] = {
                 "sound": verification.is_sound,
@@ -136,23 +138,6 @@ def _from_agent(args: argparse.Namespace) -> tuple[Sequence[JournalEntry], Verif
     # Over the wire the head is the last entry there is: that the agent keeps none back is for the file to show.
     head = (last.number, last.hash) if last else (0, "0" * 64)
     return entries, verify_chain(entries, head)
-
-
-def _entry_json(entry: JournalEntry) -> dict[str, Any]:
-    return {
-        "number": entry.number,
-        "wall_s": entry.wall_s,
-        "monotonic_s": entry.monotonic_s,
-        "promotion_id": entry.promotion_id,
-        "who": entry.who,
-        "actor": entry.actor,
-        "kind": entry.kind,
-        "state_before": entry.state_before,
-        "state_after": entry.state_after,
-        "details": entry.details,
-        "previous_hash": entry.previous_hash,
-        "hash": entry.hash,
-    }
 
 
 def _status_lines(status: TestbedStatus) -> list[str]:

@@ -17,6 +17,7 @@ from tui.config_dir import ConfigDir, operator_config_dir
 from tui.console import EXIT_DONE, print_json
 from tui.embedded import EmbeddedTestbed, StartOptions
 from tui.keys import ensure_signing_key, make_keys
+from tui.requirements import requirements_of
 
 if TYPE_CHECKING:
     from bridge.agent_config import AgentConfig
@@ -88,7 +89,7 @@ def _write_default(
     config: ConfigDir, testbed: EmbeddedTestbed, options: StartOptions, args: argparse.Namespace
 ) -> None:
     from bridge.agent_config import AgentConfig, agent_config_text
-    from bridge.settings import BlastRadius, EngineSettings, Exploration, Requirements
+    from bridge.settings import BlastRadius, EngineSettings, Exploration
     from twin.scenario import load_scenario
 
     scenario = load_scenario(args.scenario or "cpu-allocation")
@@ -108,15 +109,7 @@ def _write_default(
             largest_step={name: control.upper - control.lower for name, control in box.items()},
         )
     engine = EngineSettings(
-        requirements=Requirements(
-            specification=scenario.specification.text,
-            alpha=scenario.alpha,
-            delta=scenario.delta,
-            scenario_digests=frozenset({scenario.digest}),
-            calibration_ids=frozenset({scenario.calibration_id}),
-            trusted_keys={key.key_id: key.public.raw},
-            drift_windows=scenario.specification.horizon,
-        ),
+        requirements=requirements_of(scenario, {key.key_id: key.public.raw}),
         blast=BlastRadius(largest_step={"cpu_du": 0.4, "cpu_cu": 0.4}, most_gnbs=2),
         exploration=exploration,
         settle_s=scenario.window.settle_s,

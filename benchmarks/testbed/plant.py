@@ -33,7 +33,7 @@ def boot_s() -> float:
 
 
 def pair_scenario(path: Path) -> Path:
-    """Write a scenario of two gNBs on one host with windows of 3 s."""
+    """Write a scenario of two gNBs on one host with windows of 3 s and a short passive phase."""
     document = tomllib.loads(load_scenario("cpu-allocation").to_toml())
     cells = [f"thp_{way}_{i} >= 0.95 * load_{way}_{i}" for i in (1, 2) for way in ("dl", "ul")]
     document["scenario"] |= {"name": "pair", "title": "two gNBs on one host"}
@@ -41,6 +41,8 @@ def pair_scenario(path: Path) -> Path:
     document["hosts"] = {"h1": document["hosts"]["h1"]}
     document["gnbs"] = {name: document["gnbs"][name] for name in ("1", "2")}
     document["window"] |= {"length_s": 3.0, "settle_s": 1.0, "warmup_s": 1.0}
+    document["passive"] |= {"windows": 80, "run_windows": 20}
+    document["load"]["passive"]["correlation_s"] = 12.0
     path.write_text(write_toml(document), encoding="utf-8")
     return path
 

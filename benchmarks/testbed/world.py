@@ -17,10 +17,11 @@ from bridge.client import TestbedClient
 from bridge.journal_reader import JournalReader
 from bridge.plan import Plan, PlanRequest
 from bridge.promotion import Promotion
-from bridge.settings import BlastRadius, EngineSettings, Requirements
+from bridge.settings import BlastRadius, EngineSettings
 from bridge.testbed import JournalEntry
 from col.certificate import Certificate, Prediction
 from col.signing import make_keys, read_private_key
+from tui.requirements import requirements_of
 from twin.scenario import Scenario, load_scenario
 
 __all__ = ["World", "open_world"]
@@ -163,14 +164,7 @@ def open_world(*, wall_window_s: float, seed: int, state: Path | None = None) ->
             trusted_keys=(folder / "keys" / "signing.pub",),
             poll_s=min(0.2, wall_window_s / 10),
             engine=EngineSettings(
-                requirements=Requirements(
-                    specification=scenario.specification.text,
-                    alpha=scenario.alpha,
-                    delta=scenario.delta,
-                    scenario_digests=frozenset({scenario.digest}),
-                    calibration_ids=frozenset({scenario.calibration_id}),
-                    trusted_keys={},
-                ),
+                requirements=requirements_of(scenario, {}),
                 blast=BlastRadius(largest_step={"cpu": 2.0}),
                 settle_s=scenario.window.settle_s,
                 call_timeout_s=max(0.5, wall_window_s),

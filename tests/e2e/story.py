@@ -18,9 +18,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.testbed.plant import pair_scenario
 from col.certificate import SignedCertificate
 from col.signing import read_private_key
-from tests.e2e.world import World, pair_scenario, wait_until, world
+from tests.e2e.world import World, wait_until, world
 from tui.certificate_files import load_certificates, store_certificates
 from tui.run_folder import RunFolder
 

@@ -13,31 +13,12 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from twin.scenario import load_scenario
-from twin.strict import write_toml
-
 PATIENCE_S = 120.0
 ROOT = Path(__file__).parent.parent.parent
-
-
-def pair_scenario(path: Path) -> Path:
-    """Write a scenario of two gNBs on one host with windows of 3 s."""
-    document = tomllib.loads(load_scenario("cpu-allocation").to_toml())
-    cells = [f"thp_{way}_{i} >= 0.95 * load_{way}_{i}" for i in (1, 2) for way in ("dl", "ul")]
-    document["scenario"] |= {"name": "pair", "title": "two gNBs on one host"}
-    document["specification"]["text"] = f"always[0,4]({' and '.join([*cells, 'pow_h1 <= 95'])})"
-    document["hosts"] = {"h1": document["hosts"]["h1"]}
-    document["gnbs"] = {name: document["gnbs"][name] for name in ("1", "2")}
-    document["window"] |= {"length_s": 3.0, "settle_s": 1.0, "warmup_s": 1.0}
-    document["passive"] |= {"windows": 80, "run_windows": 20}
-    document["load"]["passive"]["correlation_s"] = 12.0
-    path.write_text(write_toml(document), encoding="utf-8")
-    return path
 
 
 class Line:
