@@ -97,6 +97,7 @@ class Rehearsal(StrEnum):
 
     NONE = "none"
     RUNNING = "running"
+    PAUSED = "paused"
     STOPPED = "stopped"
     FINISHED = "finished"
 
@@ -221,6 +222,8 @@ class RegionView:
     current: Mapping[str, float] = field(default_factory=dict)
     confirmed: Mapping[str, float] = field(default_factory=dict)
     cheapest: Mapping[str, float] = field(default_factory=dict)
+    following: Mapping[str, float] = field(default_factory=dict)
+    """What a paused rehearsal tries next."""
     cursor: tuple[float, float] | None = None
     cursor_bound: float = float("nan")
     cursor_cost: float = float("nan")
@@ -247,6 +250,12 @@ class RehearsalView:
     trials_total: int = 0
     violations: int = 0
     region_share: float | None = None
+    left_s: float | None = None
+    """Time left as the rehearsal itself estimates it."""
+    following: Mapping[str, float] = field(default_factory=dict)
+    """What a rehearsal that is paused before a trial tries next: the full control vector, empty where unknown."""
+    on_testbed: bool = False
+    """Whether it learns on a testbed: its trials change that."""
     ours: bool = False
     words: str = ""
 
