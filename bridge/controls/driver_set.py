@@ -17,14 +17,13 @@ class DriverSet:
     def __init__(self, drivers: Sequence[ControlDriver], *, now_s: Callable[[], float] = time.monotonic) -> None:
         """Take drivers; InputError if two answer for one control."""
         self._drivers, self._now_s = tuple(drivers), now_s
-        self._names = {driver: driver.names() for driver in self._drivers}
-        every = [name for names in self._names.values() for name in names]
+        every = self.names()
         if twice := sorted({name for name in every if every.count(name) > 1}):
             raise InputError("is set by two drivers", key=twice[0])
 
     def names(self) -> tuple[str, ...]:
         """Return the controls of all drivers, in their order."""
-        return tuple(name for names in self._names.values() for name in names)
+        return tuple(name for driver in self._drivers for name in driver.names())
 
     def refusals(self, values: Mapping[str, float]) -> tuple[str, ...]:
         """Return the reasons of all drivers."""
@@ -66,7 +65,7 @@ class DriverSet:
 
     def _shares(self, values: Mapping[str, float]) -> list[tuple[ControlDriver, dict[str, float]]]:
         shares = []
-        for driver, names in self._names.items():
-            if own := {name: values[name] for name in names if name in values}:
+        for driver in self._drivers:
+            if own := {name: values[name] for name in driver.names() if name in values}:
                 shares.append((driver, own))
         return shares
