@@ -184,6 +184,17 @@ def test_a_day_of_windows_leaves_no_more_than_what_is_shown():
     assert plant.sequence[-1] == 5759
 
 
+def test_a_window_that_a_rollback_discards_is_no_other_testbed():
+    feed = TestbedFeed(lambda: None, "unix:a", clock=Clock())
+    feed.take_status(status(next_sequence=41))
+    feed.take_windows(windows(0, 40, 0, AT_REFERENCE))
+    feed.take_promotion(promotion(state=State.ROLLED_BACK))
+    feed.take_status(status(next_sequence=40))  # the window in progress began anew
+    picture = feed.poll(0.0)
+    assert len(picture.plant.sequence) == 40
+    assert [p.state for p in picture.promotions] == [State.ROLLED_BACK]
+
+
 def test_another_testbed_behind_the_same_address_begins_anew():
     link = ScriptedLink()
     feed, clock = feed_of(link)

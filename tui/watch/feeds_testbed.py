@@ -29,6 +29,8 @@ NO_TESTBED = "no testbed: 'rantwin serve' starts the embedded EMULATED one, or p
 
 _STATUS_S, _IN_FLIGHT_S, _AGAIN_S = 1.0, 0.4, 1.0
 _JOURNAL_KEEP, _JOURNAL_PAGE, _PROMOTIONS_KEEP = 500, 500, 20
+_DISCARDED = 2
+"""An apply and a rollback discard the window in progress: the number of the next goes back by one, not by more."""
 
 
 class Link(Protocol):
@@ -329,4 +331,4 @@ def _another(before: TestbedStatus, after: TestbedStatus) -> bool:
         return True
     if before.reading is None or after.reading is None:
         return False
-    return after.reading.next_sequence < before.reading.next_sequence
+    return after.reading.next_sequence < before.reading.next_sequence - _DISCARDED
