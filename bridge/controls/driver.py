@@ -23,6 +23,9 @@ class Proof(StrEnum):
     EFFECT = "effect"
     """Metrics moved as the value demands; there is nothing to read it from."""
 
+    NOT_CONTRADICTED = "not contradicted"
+    """It was in force before, was acknowledged again, and no metric speaks against it."""
+
     CONFIGURED = "configured"
     """The process started with it, and nothing was set since."""
 
