@@ -12,7 +12,8 @@ from col.errors import InputError
 from tests.tui.watch_pilot import drive, picture, refreshed, strip_of, until
 from tests.tui.watch_world import WatchWorld, entry, promotion
 from tui.watch.app import REFRESHES_S
-from tui.watch.keys import BINDINGS, TABS, read_keymap
+from tui.watch.keymap import read_settings
+from tui.watch.keys import BINDINGS, TABS
 from tui.watch.palette import WatchCommands
 from tui.watch.state import Show
 
@@ -214,18 +215,18 @@ def test_a_key_can_be_another_one(tmp_path):
         await pilot.pause()
         assert app.state.frozen
 
-    drive(WatchWorld(tmp_path / "w"), steps, keymap=read_keymap(path))
+    drive(WatchWorld(tmp_path / "w"), steps, keymap=read_settings(path).keys)
 
 
 def test_a_keymap_of_unknown_names_is_refused_with_the_known_ones(tmp_path):
     path = tmp_path / "watch.toml"
     path.write_text('[keys]\nfreez = "f5"\n')
     with pytest.raises(InputError, match="freeze"):
-        read_keymap(path)
+        read_settings(path)
     path.write_text("[keys\n")
     with pytest.raises(InputError, match="not TOML"):
-        read_keymap(path)
-    assert read_keymap(Path(tmp_path / "none.toml")) == {}
+        read_settings(path)
+    assert read_settings(Path(tmp_path / "none.toml")).keys == {}
 
 
 def test_every_binding_has_an_id_of_its_own_and_words():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,18 +16,20 @@ from textual.widgets import ContentSwitcher, Input, Static
 
 from col.errors import RantwinError
 from tui.watch.acts import Acts
+from tui.watch.dialogs import Choose
 from tui.watch.export import FORMATS, csv_text, file_name, json_text, write_new
 from tui.watch.feeds import Feeds, Look
+from tui.watch.jump import JumpLine
 from tui.watch.key_line import KeyLine, TabLine
+from tui.watch.keymap import remap
 from tui.watch.keys import BINDINGS, OPERATING, TABS
 from tui.watch.messages import ActRequested, AxesChosen, CursorMoved, FilterChanged, GnbChosen, StateChanged
 from tui.watch.palette import WatchCommands
 from tui.watch.pane import LinesPane
-from tui.watch.small_dialogs import ChooseDialog
 from tui.watch.state import Notice, Severity, Show, WatchState
 from tui.watch.strip import strip_text
 from tui.watch.style import CSS
-from tui.watch.themes import DEFAULT_THEME, THEMES
+from tui.watch.themes import THEMES, theme_named
 from tui.watch.views import view_of
 
 __all__ = ["REFRESHES_S", "WatchApp"]
@@ -56,17 +57,19 @@ class WatchApp(App[None]):
         keymap: Mapping[str, str] | None = None,
         scenario: str = "",
         follow: bool = True,
+        theme: str = "",
     ) -> None:
         super().__init__()
         self.animation_level = "none"  # over ssh a slide is many frames, and a key is to be answered at once
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]
         self.VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
+        self._bindings = remap(self._bindings, keymap or {})
         if not operate:
             for key, bindings in self._bindings.key_to_bindings.items():
                 shown = [replace(b, show=b.show and b.id not in OPERATING) for b in bindings]
                 self._bindings.key_to_bindings[key] = shown
         self.feeds, self._folder, self._runs_dir = feeds, folder or Path.cwd(), runs_dir
-        self._keys, self._follow = dict(keymap or {}), follow
+        self._keymap_of_views, self._follow, self._theme = dict(keymap or {}), follow, theme
         self.scenario = scenario
         self.look = Look(operate=operate)
         self.state: WatchState = feeds.state(self.look)
@@ -86,7 +89,9 @@ class WatchApp(App[None]):
         yield TabLine(id="tabs")
         with ContentSwitcher(id="views", initial="view-plants"):
             for name, _, _ in TABS:
-                yield view_of(name)
+                view = view_of(name)
+                view._bindings = remap(view._bindings, self._keymap_of_views)
+                yield view
         yield Input(id="filter", placeholder="rows that contain ...", compact=True)
         yield KeyLine(id="keys")
 
@@ -94,10 +99,9 @@ class WatchApp(App[None]):
         """Begin to follow the feeds."""
         for theme in THEMES:
             self.register_theme(theme)
-        wanted = os.environ.get("RANTWIN_THEME", DEFAULT_THEME)
-        self.theme = wanted if wanted in self.available_themes else DEFAULT_THEME
-        if self._keys:
-            self.set_keymap(self._keys)
+        self.theme, trouble = theme_named(self._theme, self.available_themes)
+        if trouble:
+            self.notify(trouble, severity="warning", markup=False)
         self.query_one("#filter", Input).display = False
         if self._follow:
             self.feeds.start()
@@ -227,6 +231,17 @@ class WatchApp(App[None]):
             self.query_one("#tabs").display = not self.zoomed
             self.query_one("#keys").display = not self.zoomed
 
+    async def action_jump(self) -> None:
+        """Show a letter at everything that can be reached; the letter goes there."""
+        if not self.query(JumpLine):
+            line = JumpLine(self)
+            await self.mount(line)
+            line.begin()
+
+    def label_tabs(self, letters: Mapping[str, str]) -> None:
+        """Show the jump labels of the views, or none again."""
+        self.query_one("#tabs", TabLine).show_tab(self.tab, letters)
+
     def action_freeze(self) -> None:
         """Keep what is shown, or go on; what is in flight on the testbed is never frozen."""
         self._kept = None if self._kept is not None else self.state
@@ -254,7 +269,10 @@ class WatchApp(App[None]):
     @on(CursorMoved)
     def _cursor(self, message: CursorMoved) -> None:
         self.feeds.ask(cursor=(message.x, message.y))
-        region = replace(self.state.region, cursor=(message.x, message.y), cursor_words=())
+        unknown = float("nan")  # what held at the place before does not hold here
+        region = replace(
+            self.state.region, cursor=(message.x, message.y), cursor_bound=unknown, cursor_cost=unknown, cursor_words=()
+        )
         self.show_state(replace(self.state, region=region))
 
     @on(AxesChosen)
@@ -282,19 +300,23 @@ class WatchApp(App[None]):
     def action_export(self) -> None:
         """Ask as what the view is to be written."""
         choices = {"csv": "rows and windows", "json": "one document", "svg": "a picture of the screen"}
-        self.push_screen(ChooseDialog("Export what is shown", choices), self._export_chosen)
+        self.push_screen(Choose("Export what is shown", choices), self._export_chosen)
 
     def _export_chosen(self, kind: str | None) -> None:
         if kind:
             self.action_export_as(kind)
 
     def action_export_as(self, kind: str) -> None:
-        """Write the view to a new file in the current folder."""
+        """Export the view as one of the formats."""
         if kind not in FORMATS:
             raise ValueError(kind)
-        name = file_name(self.tab, kind, self.state.now_wall_s)
         make = {"csv": lambda: csv_text(self.state, self.tab), "json": lambda: json_text(self.state, self.tab)}
         text = make[kind]() if kind in make else self.export_screenshot(title=f"rantwin watch: {self.tab}")
+        self.write_export(kind, text)
+
+    def write_export(self, kind: str, text: str) -> None:
+        """Write an export to a new file in the current folder."""
+        name = file_name(self.tab, kind, self.state.now_wall_s)
         try:
             path = write_new(self._folder, name, text)
         except OSError as error:

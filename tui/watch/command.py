@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from col.errors import InputError, UnreachableError
 from tui.agent_link import address_of, credentials_for
@@ -38,8 +39,8 @@ def watch_command(args: argparse.Namespace) -> int:
     return EXIT_DONE if app.return_code is None else app.return_code
 
 
-def make_app(args: argparse.Namespace) -> WatchApp:
-    """Return the app for these arguments; nothing is read or connected before it runs.
+def make_app(args: argparse.Namespace, *, web: bool = False) -> WatchApp:
+    """Return the app for these arguments; nothing is connected before it runs. `web`: for a browser, which only looks.
 
     Raises:
         InputError: a run that is not there, an address that is none, a keymap that names no key.
@@ -49,9 +50,10 @@ def make_app(args: argparse.Namespace) -> WatchApp:
     from tui.watch.feeds_operate import Operator
     from tui.watch.feeds_process import AgentStarter, RehearsalRunner
     from tui.watch.feeds_testbed import NO_TESTBED, TestbedFeed
-    from tui.watch.keys import read_keymap
+    from tui.watch.keymap import read_settings
 
     config = operator_config_dir()
+    settings = read_settings(config.path / "watch.toml")
     named = args.testbed
     if named is not None:
         address_of(named, config)
@@ -69,7 +71,19 @@ def make_app(args: argparse.Namespace) -> WatchApp:
     def open_watching() -> TestbedClient:
         return open_client(min(args.timeout, LOOK_S))
 
+    options: dict[str, Any] = {
+        "folder": Path.cwd(),
+        "runs_dir": args.runs_dir,
+        "scenario": args.scenario,
+        "keymap": settings.keys,
+        "theme": os.environ.get("RANTWIN_THEME", settings.theme),
+    }
     testbed = TestbedFeed(open_watching, named or "the agent of this machine", ours=_version())
+    if web:
+        from tui.watch.web_session import LooksOnly, WebWatchApp
+
+        looking = Feeds(run=run, runs_dir=args.runs_dir, testbed=testbed, operator=LooksOnly(open_client, testbed))
+        return WebWatchApp(looking, **options)
     feeds = Feeds(
         run=run,
         runs_dir=args.runs_dir,
@@ -78,14 +92,7 @@ def make_app(args: argparse.Namespace) -> WatchApp:
         runner=RehearsalRunner(args.runs_dir, config.path / "rehearse.log"),
         starter=AgentStarter(config) if named is None else None,
     )
-    return WatchApp(
-        feeds,
-        operate=args.operate,
-        folder=Path.cwd(),
-        runs_dir=args.runs_dir,
-        scenario=args.scenario,
-        keymap=read_keymap(config.path / "watch.toml"),
-    )
+    return WatchApp(feeds, operate=args.operate, **options)
 
 
 def _version() -> str:

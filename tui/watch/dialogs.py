@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -86,7 +87,10 @@ class AskWord(ModalScreen[bool]):
 
 
 class Choose(ModalScreen[str | None]):
-    """A choice from a list: what was chosen, None on Escape. Typing narrows the list down."""
+    """A choice from a list: the name that was chosen, None on Escape. Typing narrows the list down.
+
+    `options` are names, or names with words about each.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "leave", id="choose-leave"),
@@ -104,9 +108,12 @@ class Choose(ModalScreen[str | None]):
     }
     """
 
-    def __init__(self, title: str, options: Sequence[str], chosen: str = "") -> None:
+    def __init__(self, title: str, options: Sequence[str] | Mapping[str, str], chosen: str = "") -> None:
         super().__init__()
-        self._title, self._options, self._chosen = title, tuple(options), chosen
+        named = options if isinstance(options, Mapping) else dict.fromkeys(options, "")
+        width = max(map(len, named), default=0)
+        self._title, self._chosen = title, chosen
+        self._options = {name: f"{name:<{width}}  {words}".rstrip() for name, words in named.items()}
 
     def compose(self) -> ComposeResult:
         """Lay out title, filter and list."""
@@ -121,10 +128,10 @@ class Choose(ModalScreen[str | None]):
         self.query_one(Input).focus()
 
     def _fill(self, contains: str) -> None:
-        listed = [name for name in self._options if contains.casefold() in name.casefold()]
+        listed = [name for name, shown in self._options.items() if contains.casefold() in shown.casefold()]
         options = self.query_one(OptionList)
         options.clear_options()
-        options.add_options([Option(name) for name in listed])
+        options.add_options([Option(Text(self._options[name]), id=name) for name in listed])
         options.highlighted = listed.index(self._chosen) if self._chosen in listed else 0 if listed else None
 
     @on(Input.Changed)
@@ -137,12 +144,12 @@ class Choose(ModalScreen[str | None]):
         event.stop()
         options = self.query_one(OptionList)
         if options.highlighted is not None:
-            self.dismiss(str(options.get_option_at_index(options.highlighted).prompt))
+            self.dismiss(options.get_option_at_index(options.highlighted).id)
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        self.dismiss(str(event.option.prompt))
+        self.dismiss(event.option.id)
 
     def action_leave(self) -> None:
         """Choose nothing."""

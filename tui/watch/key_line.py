@@ -6,7 +6,7 @@ every change of the view.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.style import Style
 from rich.text import Text
@@ -22,12 +22,16 @@ __all__ = ["KeyLine", "TabLine"]
 class TabLine(Static):
     """Shows the names of the views, the one in sight in brackets and reversed: without colours it is told too."""
 
-    def show_tab(self, name: str) -> None:
-        """Mark the view in sight."""
+    def show_tab(self, name: str, letters: Mapping[str, str] | None = None) -> None:
+        """Mark the view in sight; `letters` are the jump labels of the views, while there are any."""
         text = Text(no_wrap=True, overflow="ellipsis")
         for tab, title, _ in TABS:
             click = Style.from_meta({"@click": f"app.tab({tab!r})"})
-            text.append(f"[{title}]" if tab == name else f" {title} ", click + Style(reverse=tab == name))
+            left, right = "[]" if tab == name else "  "
+            if letter := (letters or {}).get(tab, ""):
+                text.append(letter, click + Style(bold=True, reverse=True))
+                left = left.strip()  # the brackets stay: without colours they alone say which view it is
+            text.append(f"{left}{title}{right}", click + Style(reverse=tab == name))
             text.append(" ")
         self.update(text, layout=False)
 

@@ -1,16 +1,10 @@
-"""The keys of the screen, as data: each has an id, so that a keymap can change it (`[keys]` in watch.toml)."""
+"""The keys of the screen, as data: each has an id, so that watch.toml can change it (`tui.watch.keymap`)."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
-
 from textual.binding import Binding
 
-from col.errors import InputError
-
-__all__ = ["BINDINGS", "OPERATING", "TABS", "read_keymap"]
+__all__ = ["BINDINGS", "OPERATING", "TABS"]
 
 TABS = (
     ("plants", "Plants", "p"),
@@ -46,6 +40,7 @@ BINDINGS = [
     _binding("t", "show_next", "Show", "show", "twin, testbed or both", show=True),
     _binding("space", "freeze", "Freeze", "freeze", "keep what is shown while it goes on", show=True),
     _binding("z", "zoom", "Zoom", "zoom", "the view alone, or all again", show=True),
+    _binding("ctrl+o,f", "jump", "Jump", "jump", "a letter at every row, gNB and view: type it to go there", show=True),
     _binding("e", "export", "Export", "export", "what is shown, as CSV, JSON or SVG", show=True),
     _binding("p", "tab('plants')", "Plants", "plants", "twin, testbed and the gap between them"),
     _binding("r", "tab('region')", "Region", "region", "where φ holds, with confidence"),
@@ -61,30 +56,10 @@ BINDINGS = [
     _binding("minus", "refresh(-1)", "Slower", "slower", "redraw less often", key_display="-"),
     _binding("n", "act('rehearse')", "Rehearse", "rehearse", "start a rehearsal on the twin"),
     _binding("x", "act('stop')", "Stop", "stop", "stop the rehearsal; it can be resumed"),
-    _binding("u", "act('resume')", "Resume", "resume", "go on with a stopped rehearsal"),
+    _binding("u", "act('resume')", "Resume", "resume", "go on with a stopped or paused rehearsal"),
+    _binding("P", "act('pause')", "Pause", "pause", "pause the rehearsal before its next trial, or go on"),
+    _binding("S", "act('step')", "Step", "step", "one trial, or one chunk of passive windows, then pause again"),
+    _binding("B", "act('budget')", "Budget", "budget", "change how many trials the rehearsal may make"),
     _binding("s", "act('serve')", "Serve", "serve", "start the embedded EMULATED testbed and its agent"),
     _binding("escape", "leave_look", "Back", "back", "leave the filter, the zoom, the gNB"),
 ]  # fmt: skip
-
-
-def read_keymap(path: Path) -> Mapping[str, str]:
-    """Return id -> keys of a file's table `keys`; empty where there is no file.
-
-    Raises:
-        InputError: not TOML, or an id that there is not.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        keys = tomllib.loads(path.read_text(encoding="utf-8")).get("keys", {})
-    except ValueError as error:
-        raise InputError(f"not TOML ({error})", source=str(path)) from error
-    known = {binding.id for binding in BINDINGS}
-    for name, key in keys.items() if isinstance(keys, dict) else ():
-        if name not in known:
-            raise InputError(
-                f"no such key; known are {', '.join(sorted(str(k) for k in known))}", source=str(path), key=name
-            )
-        if not isinstance(key, str) or not key:
-            raise InputError("must be keys with commas between them, as 'f5' or 'ctrl+r,r'", source=str(path), key=name)
-    return dict(keys)

@@ -6,7 +6,10 @@ second that is the difference between some per cent of a core and a good part of
 
 from __future__ import annotations
 
-from itertools import count
+from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from itertools import count, groupby
+from operator import itemgetter
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -17,12 +20,17 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.watch.jump import JumpPlace, labels_of_line
 from tui.watch.marks import ROLES, Frame, Line
 from tui.watch.state import WatchState
 
 __all__ = ["LinesPane"]
 
 _TURNS = count(1)
+_MOST_STRIPS = 1024
+_Drawn = tuple[Line, bool]
+"""A line, and whether the cursor is on it."""
+_EMPTY: _Drawn = ((), False)
 _GROUNDED = frozenset({"cursor", "border", "marker", "pointer", *(role for role in ROLES if role.startswith("heat"))})
 
 
@@ -75,8 +83,13 @@ class LinesPane(ScrollView, can_focus=True):
         self.state = WatchState()
         self.cursor = ""
         self._frame = Frame()
-        self._painted: list[Line] = []
+        self._lines: list[_Drawn] = []
+        self._made_of: tuple[object, ...] = ()
+        self._strips: dict[_Drawn, Strip] = {}
+        self._ground: object = None
         self._styles_of_roles: dict[str, Style] = {}
+        self.repaints = 0
+        """Lines that were asked to be painted again so far."""
         self.turn = 0
         """When it had the focus last, in turns; 0 never."""
 
@@ -96,49 +109,89 @@ class LinesPane(ScrollView, can_focus=True):
 
     def rebuild(self) -> None:
         """Make the picture again and paint the lines that changed."""
-        width, height = self.scrollable_content_region.size
-        if not width or not height or not self.is_on_screen:
+        size = self.scrollable_content_region.size
+        if not size or not self.display:
             return
-        self._frame = self.frame(width, height)
+        self._make(size)
+        total = len(self._frame.head) + len(self._frame.body) + len(self._frame.foot)
+        if self.virtual_size != Size(size.width, total):
+            self.virtual_size = Size(size.width, total)
+        self._paint()
+
+    def _make(self, size: Size) -> None:
+        self._frame = self.frame(*size)
         keys = [key for key in self._frame.keys if key]
         if keys and self.cursor not in keys:
             self.cursor = keys[0]
-            self._frame = self.frame(width, height)
-        total = len(self._frame.head) + len(self._frame.body) + len(self._frame.foot)
-        if self.virtual_size != Size(width, total):
-            self.virtual_size = Size(width, total)
-        lines = [self._line(y) for y in range(height)]
-        for y, line in enumerate(lines):
-            if y >= len(self._painted) or self._painted[y] != line:
-                self.refresh(Region(0, y, self.size.width, 1))
-        self._painted = lines
+            self._frame = self.frame(*size)
+        self._made_of = (self.state, size)
 
-    def _line(self, y: int) -> Line:
-        height = self.scrollable_content_region.height
-        head, body, foot = self._frame.head, self._frame.body, self._frame.foot
-        if y < len(head):
-            return head[y]
-        if y >= height - len(foot):
-            return foot[y - (height - len(foot))]
-        row = y - len(head) + round(self.scroll_y)
-        return body[row] if row < len(body) else ()
+    def _is_made(self) -> bool:
+        """Whether the picture is of the state and the size of now."""
+        size = self.scrollable_content_region.size
+        return bool(self._made_of) and self._made_of[0] is self.state and self._made_of[1] == size
 
-    def _is_cursor(self, y: int) -> bool:
-        height = self.scrollable_content_region.height
-        row = y - len(self._frame.head) + round(self.scroll_y)
-        in_body = len(self._frame.head) <= y < height - len(self._frame.foot)
-        return in_body and bool(self.cursor) and row < len(self._frame.keys) and self._frame.keys[row] == self.cursor
+    def _paint(self) -> None:
+        """Ask for the lines that are not as they were painted last."""
+        before, self._lines = self._lines, self._drawn(self.scrollable_content_region.height)
+        changed = [y for y, line in enumerate(self._lines) if y >= len(before) or before[y] != line]
+        if not changed:
+            return
+        self.repaints += len(changed)
+        width = self.size.width
+        self.refresh(*(Region(0, first, width, last - first + 1) for first, last in _runs(changed)))
+
+    def _drawn(self, height: int) -> list[_Drawn]:
+        """Return the lines that are in sight, each with whether the cursor is on it."""
+        head, body, foot, keys = self._frame.head, self._frame.body, self._frame.foot, self._frame.keys
+        top = round(self.scroll_y)
+        room = max(height - len(head) - len(foot), 0)
+        lines: list[_Drawn] = [(line, False) for line in head]
+        for row in range(top, min(top + room, len(body))):
+            lines.append((body[row], bool(self.cursor) and row < len(keys) and keys[row] == self.cursor))
+        lines += [((), False)] * (len(head) + room - len(lines))
+        return (lines + [(line, False) for line in foot])[:height]
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return lines in the theme's colours; those that were drawn before are taken from where they are kept."""
+        base, filters = self.rich_style, tuple(self.get_line_filters())
+        # Under a scrollbar nothing is drawn: a line that ends there has not to be cut for it.
+        inner = self.scrollable_content_region.width
+        width = inner if self.show_vertical_scrollbar else self.size.width
+        ground = (base, filters, width)
+        if ground != self._ground or len(self._strips) > _MOST_STRIPS:
+            self._ground, self._strips = ground, {}
+        if not self._is_made():  # it is painted in its new size before it is told of that
+            size = self.scrollable_content_region.size
+            self._make(size)
+            self._lines = self._drawn(size.height)
+        strips = []
+        for y in crop.line_range:
+            drawn = self._lines[y] if y < len(self._lines) else _EMPTY
+            strip = self._strips.get(drawn)
+            if strip is None:
+                strip = self._strip(*drawn, base, width)
+                for one in filters:
+                    strip = strip.apply_filter(one, self.background_colors[1])
+                self._strips[drawn] = strip
+            strips.append(strip)
+        left, right = crop.column_span
+        if left or right < width:
+            strips = [strip.crop(left, right) for strip in strips]
+        return strips
 
     def render_line(self, y: int) -> Strip:
         """Return one line in the theme's colours."""
-        width = self.scrollable_content_region.width
-        line = self._line(y)
-        is_cursor = self._is_cursor(y)
+        return self.render_lines(Region(0, y, self.size.width, 1))[0]
+
+    def _strip(self, line: Line, is_cursor: bool, base: Style, width: int) -> Strip:
         if is_cursor and line and line[0][0].startswith(" "):
             line = (("›" + line[0][0][1:], line[0][1]), *line[1:])
-        base = self.rich_style
         under = base + self._style("cursor") if is_cursor else base
-        segments = [Segment(text, under + self._style(role)) for text, role in line]
+        segments = [
+            Segment("".join(text for text, _ in spans), under + self._style(role))
+            for role, spans in groupby(line, key=itemgetter(1))
+        ]
         return Strip(segments).adjust_cell_length(width, under)
 
     def _style(self, role: str) -> Style:
@@ -159,7 +212,7 @@ class LinesPane(ScrollView, can_focus=True):
 
     def notify_style_update(self) -> None:
         """Forget the colours of the theme before."""
-        self._styles_of_roles = {}
+        self._styles_of_roles, self._strips = {}, {}
         super().notify_style_update()
 
     def on_mount(self) -> None:
@@ -167,7 +220,7 @@ class LinesPane(ScrollView, can_focus=True):
         self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
 
     def _recolour(self) -> None:
-        self._styles_of_roles = {}
+        self._styles_of_roles, self._strips = {}, {}
         self.refresh()
 
     def on_focus(self) -> None:
@@ -176,30 +229,28 @@ class LinesPane(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Lay the picture out anew."""
-        self._painted = []
         self.rebuild()
         self.keep_cursor_in_sight()
 
     def on_show(self) -> None:
         """Draw what came while the widget was out of sight."""
-        self._painted = []
-        self.rebuild()
+        if not self._is_made():
+            self.rebuild()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Paint all of it: every line of the body moved."""
-        super().watch_scroll_y(old_value, new_value)
-        self._painted = []
-        self.refresh()
+        """Paint the lines that moved; head and foot stay."""
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.position = new_value
+        if round(old_value) != round(new_value):
+            self._paint()
 
     def put_cursor(self, key: str) -> None:
         """Put the cursor on the line of that key."""
         if key == self.cursor:
             return
         self.cursor = key
-        self._painted = []
         self.rebuild()
         self.keep_cursor_in_sight()
-        self.refresh()
 
     def keep_cursor_in_sight(self) -> None:
         """Scroll as little as shows the line of the cursor."""
@@ -239,3 +290,14 @@ class LinesPane(ScrollView, can_focus=True):
         row = event.y - len(self._frame.head) + round(self.scroll_y)
         if 0 <= row < len(self._frame.keys) and self._frame.keys[row]:
             self.put_cursor(self._frame.keys[row])
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of numbers that follow each other without a gap."""
+    first = last = numbers[0]
+    for number in numbers[1:]:
+        if number != last + 1:
+            yield first, last
+            first = number
+        last = number
+    yield first, last

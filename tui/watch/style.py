@@ -5,14 +5,11 @@ from __future__ import annotations
 __all__ = ["CSS"]
 
 CSS = """
-Screen { layout: vertical; }
+Screen { layout: vertical; layers: default jump; }
 #keys { height: 1; dock: bottom; background: $panel; color: $foreground; }
 #strip { height: 1; padding: 0 1; background: $panel; color: $foreground; }
 #tabs { height: 1; background: $panel; color: $foreground; }
 #views { height: 1fr; }
 #views > * { height: 1fr; width: 1fr; }
 #filter { dock: bottom; margin-bottom: 1; height: 1; background: $boost; }
-ChooseDialog { align: center middle; }
-#choose { width: 60; max-width: 95%; height: auto; border: round $primary; background: $surface; padding: 0 1; }
-#choose OptionList { height: auto; border: none; background: $surface; }
 """

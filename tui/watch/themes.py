@@ -5,9 +5,12 @@ No meaning is in colour alone: every state has its word and its glyph, so `NO_CO
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from textual.theme import Theme
 
-__all__ = ["DEFAULT_THEME", "THEMES"]
+__all__ = ["DEFAULT_THEME", "THEMES", "theme_named"]
 
 DEFAULT_THEME = "rantwin-dark"
 
@@ -59,3 +62,12 @@ THEMES = (
         dark=True,
     ),
 )
+
+
+def theme_named(wanted: str, known: Iterable[str]) -> tuple[str, str]:
+    """Return the theme of that name, ours where it is empty or unknown, and what to say of an unknown one."""
+    names = sorted(known)
+    if not wanted or wanted in names:
+        return wanted or DEFAULT_THEME, ""
+    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4) or [theme.name for theme in THEMES]
+    return DEFAULT_THEME, f"there is no theme {wanted!r}; near it: {', '.join(near)}; the palette lists all"

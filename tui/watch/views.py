@@ -10,9 +10,9 @@ from tui.watch.promotions_view import PromotionsPane
 from tui.watch.region_view import RegionPane
 from tui.watch.topology_view import TopologyPane
 
-__all__ = ["view_of"]
+__all__ = ["VIEWS", "view_of"]
 
-_VIEWS: dict[str, type[LinesPane]] = {
+VIEWS: dict[str, type[LinesPane]] = {
     "plants": PlantsPane,
     "region": RegionPane,
     "promotions": PromotionsPane,
@@ -24,4 +24,4 @@ _VIEWS: dict[str, type[LinesPane]] = {
 
 def view_of(name: str) -> LinesPane:
     """Return a new widget of a view, with the id `view-NAME`."""
-    return _VIEWS[name](id=f"view-{name}")
+    return VIEWS[name](id=f"view-{name}")
