@@ -7,7 +7,7 @@ as the uninterrupted one would have.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +43,26 @@ _MODEL, _PICK, _VOLUME = 0, 1, 2
 
 
 def learn(
-    plant: Plant, problem: Problem, settings: Settings, rng_seed: int, *, recorded: Recorded | None = None
+    plant: Plant,
+    problem: Problem,
+    settings: Settings,
+    rng_seed: int,
+    *,
+    recorded: Recorded | None = None,
+    most_trials: Callable[[], int] | None = None,
 ) -> Iterator[Event]:
     """Learn the safe region of `problem` on `plant`; yields events, the last one `Finished`.
+
+    `most_trials` is asked for the budget before each trial, instead of `settings`: a caller may change it on the way. A
+    trial that was `Proposed` is not made if the budget is used up when the caller asks for the next event. What is
+    learned is what a learner learns that has the last budget, or as many trials as were made, from the start.
 
     Raises:
         InputError: the problem does not fit the plant.
         OutcomeUnknownError: it is not known whether a trial took effect; everything recorded before stands.
     """
-    yield from _Learner(plant, problem, settings, rng_seed, recorded or Recorded()).events()
+    budget = most_trials or (lambda: settings.max_trials)
+    yield from _Learner(plant, problem, settings, rng_seed, recorded or Recorded(), budget).events()
 
 
 def _generator(seed: int, *key: int) -> np.random.Generator:
@@ -65,11 +76,19 @@ def _robustness(specification: Specification, windows: Windows) -> float:
 
 
 class _Learner:
-    def __init__(self, plant: Plant, problem: Problem, settings: Settings, seed: int, recorded: Recorded) -> None:
+    def __init__(
+        self,
+        plant: Plant,
+        problem: Problem,
+        settings: Settings,
+        seed: int,
+        recorded: Recorded,
+        most_trials: Callable[[], int],
+    ) -> None:
         self._plant, self._problem, self._settings, self._seed = plant, problem, settings, seed
         self._description = plant.describe()
         problem.check(self._description)
-        self._recorded = recorded
+        self._recorded, self._most_trials = recorded, most_trials
         self._replay = list(recorded.trials)
         self._policy = Policy(self._description, problem.cost, settings, problem.alpha)
         self._model: EffectModel = Mechanism(problem, self._description, settings, _generator(seed, _MODEL))
@@ -126,20 +145,28 @@ class _Learner:
                 yield ReferenceChecked(holds=True, trials=tries)
                 return ""
             stop = failures >= 2 and failures * 3 > tries
-            if stop or tries >= self._settings.reference_trials or len(self._trials) >= self._settings.max_trials:
+            if stop or tries >= self._settings.reference_trials or self._is_spent:
                 limiting = limiting or region.limiting(reference)
                 yield ReferenceChecked(holds=False, trials=tries, limiting=limiting)
                 if region.empty_because:
                     limiting = region.empty_because
                 return f"the specification cannot be shown to hold at the reference configuration; limiting: {limiting}"
             bound = float(region.lower_bound(reference[None, :])[0])
+            refused = self._refused
             done = yield from self._try(reference, "checks that the specification can hold at the reference", bound)
+            if done is None and self._refused == refused:
+                continue
             if done is None:
                 return "the plant refused the reference configuration"
             tries += 1
             if done.verdict is not Verdict.PASS:
                 failures += 1
                 limiting = self._worst_conjunct(done.trial.windows)
+
+    @property
+    def _is_spent(self) -> bool:
+        """Whether no further trial may be made; those that were recorded are made again whatever the budget is now."""
+        return not self._replay and len(self._trials) >= self._most_trials()
 
     def _worst_conjunct(self, windows: Windows) -> str:
         conjuncts = self._problem.specification.conjuncts
@@ -148,7 +175,7 @@ class _Learner:
 
     def _expand(self) -> Generator[Event, None, str]:
         idle = 0
-        while len(self._trials) < self._settings.max_trials:
+        while not self._is_spent:
             step = len(self._trials) + self._refused
             region = self._model.region()
             if self._replay:
@@ -171,12 +198,14 @@ class _Learner:
         return "all trials made"
 
     def _try(self, x: FloatArray, why: str, bound: float) -> Generator[Event, None, TrialDone | None]:
-        """Carry out one trial; return its event, None if it was refused."""
+        """Carry out one trial; return its event, None if it was refused or is not to be made any more."""
         step = len(self._trials) + self._refused
         intervention = self._policy.intervention(x)
         names = [c.name for c in self._description.controls]
         cost = float(self._problem.cost.evaluate(x[None, :], names, self._policy.reference)[0])
         yield Proposed(step=step, intervention=intervention, why=why, lower_bound=bound, cost=cost)
+        if self._is_spent:
+            return None
         replayed = bool(self._replay)
         trial = self._replay.pop(0) if replayed else self._apply(intervention)
         if trial.outcome is TrialOutcome.UNKNOWN:
@@ -189,7 +218,7 @@ class _Learner:
             self._struck.add(intervention)
             nan = float("nan")
             yield TrialDone(step=step, trial=trial, verdict=None, robustness=nan, violation=False, recorded=replayed)
-            if self._refused > self._settings.max_trials:
+            if self._refused > self._most_trials():
                 raise RefusedError(trial.reasons)
             return None
         applied = (trial.read_back or trial.intervention).over(intervention.values)

@@ -32,6 +32,10 @@ from tests.col.synthetic import SyntheticPlant, make_plant
 SHORT = Settings(passive_windows=240, passive_chunk=120, max_trials=5, passive_rows=100)
 
 
+def short_of(trials: int) -> Settings:
+    return replace(SHORT, max_trials=trials)
+
+
 def all_events(
     plant: Any, problem: Problem, settings: Settings = SHORT, recorded: Recorded | None = None
 ) -> list[Event]:
@@ -112,6 +116,43 @@ def test_a_resumed_rehearsal_goes_on_as_the_uninterrupted_one(stopped_after: int
     assert [e.intervention for e in resumed if isinstance(e, Proposed)] == picks
     x = outcome_of(whole).region.uniform_points(np.random.default_rng(0), 300)
     np.testing.assert_array_equal(outcome_of(resumed).region.lower_bound(x), outcome_of(whole).region.lower_bound(x))
+
+
+@pytest.mark.parametrize(("first", "last", "changed_at"), [(5, 3, 3), (5, 8, 4), (2, 5, 1), (5, 1, 1), (8, 3, 5)])
+def test_a_budget_changed_on_the_way_learns_what_that_budget_learns_from_the_start(
+    first: int, last: int, changed_at: int
+) -> None:
+    whole = all_events(
+        make_plant(1, 2, "station"), make_plant(1, 2, "station").problem(), short_of(max(last, changed_at))
+    )
+    budget, proposed = first, 0
+    events: list[Event] = []
+    plant = make_plant(1, 2, "station")
+    for event in learn(plant, plant.problem(), short_of(99), 7, most_trials=lambda: budget):
+        events.append(event)
+        if isinstance(event, Proposed):
+            proposed += 1
+            if proposed == changed_at + 1:  # so many were made, the next one is proposed: it is withdrawn or made
+                budget = last
+
+    tried, wanted = ([e.trial.intervention for e in made if isinstance(e, TrialDone)] for made in (events, whole))
+    assert tried == wanted
+    assert outcome_of(events).reason == outcome_of(whole).reason
+    x = outcome_of(whole).region.uniform_points(np.random.default_rng(0), 300)
+    np.testing.assert_array_equal(outcome_of(events).region.lower_bound(x), outcome_of(whole).region.lower_bound(x))
+
+
+def test_a_budget_below_what_was_made_makes_the_recorded_trials_again_and_no_other() -> None:
+    plant = make_plant(1, 2, "station")
+    events = all_events(plant, plant.problem())
+    trials = tuple(e.trial for e in events if isinstance(e, TrialDone))
+    passive = concatenate_windows([e.windows for e in events if isinstance(e, PassiveObserved)])
+
+    resumed = all_events(plant, plant.problem(), short_of(2), Recorded(passive=passive, trials=trials))
+
+    assert len(outcome_of(resumed).trials) == len(trials) == SHORT.max_trials
+    x = outcome_of(events).region.uniform_points(np.random.default_rng(0), 300)
+    np.testing.assert_array_equal(outcome_of(resumed).region.lower_bound(x), outcome_of(events).region.lower_bound(x))
 
 
 def test_a_caller_may_stop_after_any_event() -> None:
