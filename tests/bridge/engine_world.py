@@ -19,6 +19,8 @@ from tests.bridge.scripted_backend import WINDOW_S, ScriptedBackend
 OPERATOR = Identity(name="olga", role=Role.OPERATOR, proof="test")
 OTHER = Identity(name="otto", role=Role.OPERATOR, proof="test")
 VIEWER = Identity(name="vera", role=Role.VIEWER, proof="test")
+BASE = {"cpu_a": 2.0, "cpu_b": 2.0, "bias": 0.0}
+TARGET = {"cpu_a": 1.5, "cpu_b": 1.75, "bias": 0.0}
 SPECIFICATION = "always[0,2](late_a <= 0.1 and late_b <= 0.1)"
 SETTINGS = EngineSettings(
     requirements=Requirements(
@@ -96,3 +98,9 @@ class World:
     def states(self, promotion_id: str = "p1") -> list[str]:
         entries = self.engine.journal(1, 1000, promotion_id)
         return [e.state_after for e in entries if e.state_after != e.state_before]
+
+
+def restored_after_s(world: World, promotion_id: str = "p1") -> float:
+    """Return how long after its cause the way back of a promotion was done."""
+    details = world.engine.journal(1, 10_000, promotion_id)[-1].details
+    return float(str(details["restored_s"])) - float(str(details["cause_s"]))

@@ -9,11 +9,8 @@ from bridge.promotion import Actor, Cause, State
 from bridge.reasons import ReasonCode, RefusedForReasons
 from col.errors import InputError, RefusedError
 from col.specification import Verdict
-from tests.bridge.engine_world import OPERATOR, OTHER, SETTINGS, VIEWER, World
+from tests.bridge.engine_world import BASE, OPERATOR, OTHER, SETTINGS, TARGET, VIEWER, World
 from tests.bridge.scripted_backend import WINDOW_S
-
-BASE = {"cpu_a": 2.0, "cpu_b": 2.0, "bias": 0.0}
-TARGET = {"cpu_a": 1.5, "cpu_b": 1.75, "bias": 0.0}
 
 
 @pytest.fixture

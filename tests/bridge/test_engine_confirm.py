@@ -12,10 +12,8 @@ from bridge.reasons import ReasonCode, RefusedForReasons
 from bridge.settings import WatchLimits
 from col.errors import RefusedError, UnreachableError
 from col.specification import Verdict
-from tests.bridge.engine_world import OPERATOR, SETTINGS, World
+from tests.bridge.engine_world import BASE, OPERATOR, SETTINGS, World
 from tests.bridge.scripted_backend import WINDOW_S, Fault
-
-BASE = {"cpu_a": 2.0, "cpu_b": 2.0, "bias": 0.0}
 
 
 @pytest.fixture

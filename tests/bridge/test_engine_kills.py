@@ -17,10 +17,9 @@ from bridge.engine import Engine
 from bridge.journal import Journal
 from bridge.promotion import State
 from col.errors import RantwinError
-from tests.bridge.engine_world import OPERATOR, World, open_gate
+from tests.bridge.engine_world import BASE, OPERATOR, World, open_gate
 from tests.bridge.scripted_backend import WINDOW_S, Fault
 
-BASE = {"cpu_a": 2.0, "cpu_b": 2.0, "bias": 0.0}
 KILLS = int(os.environ.get("RANTWIN_KILLS", "150"))
 BATCHES = 10
 

@@ -18,10 +18,9 @@ from bridge.records import IdTakenError
 from bridge.settings import EngineSettings
 from col.certificate import SignedCertificate
 from tests.bridge import engine_world
-from tests.bridge.engine_world import OPERATOR, SETTINGS, World
+from tests.bridge.engine_world import BASE, OPERATOR, SETTINGS, World
 from tests.bridge.scripted_backend import WINDOW_S, Fault
 
-BASE = {"cpu_a": 2.0, "cpu_b": 2.0, "bias": 0.0}
 YESTERDAY_S = 86_400.0
 
 
