@@ -1,0 +1,57 @@
+"""Datagrams between the processes of the lab: what iperf3 sent, behind a header of ours.
+
+The header says which flow and sender it is of, when it entered at the sender's side and when the process before passed
+it on, both on the clock of the machine (CLOCK_MONOTONIC, the same in every container).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from time import monotonic_ns
+
+__all__ = ["ENTERED", "HEADER", "MOST_BYTES", "PASSED", "PORT_DOWN", "PORT_UP", "drain", "open_socket", "send", "stamp"]
+
+HEADER = struct.Struct("!HHQQ")
+"""Flow, which sender of that flow it was, entered [ns], passed on [ns]."""
+ENTERED, PASSED = 2, 3
+MOST_BYTES = 9000
+PORT_UP, PORT_DOWN = 7001, 7002
+"""Where a DU or CU takes what goes up (towards the core) and what goes down."""
+_BUFFER_BYTES = 4 << 20
+
+Address = tuple[str, int]
+
+
+def open_socket(port: int) -> socket.socket:
+    """Return a socket that never blocks and has room for what arrives while its process is throttled."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+    made.bind(("0.0.0.0", port))
+    return made
+
+
+def drain(source: socket.socket, most: int = 4096) -> list[bytes]:
+    """Return what has arrived, in order."""
+    got: list[bytes] = []
+    recv = source.recv
+    try:
+        while len(got) < most:
+            got.append(recv(MOST_BYTES))
+    except OSError:  # nothing there, or the next process is away and said so
+        pass
+    return got
+
+
+def send(by: socket.socket, data: bytes, to: Address) -> None:
+    """Send; what cannot be sent is lost, as on any network."""
+    with contextlib.suppress(OSError):
+        by.sendto(data, to)
+
+
+def stamp(data: bytes) -> bytes:
+    """Return the datagram with the time of now as that of passing it on."""
+    flow, sender, entered, _ = HEADER.unpack_from(data)
+    return HEADER.pack(flow, sender, entered, monotonic_ns()) + data[HEADER.size :]
