@@ -18,6 +18,7 @@ from bridge.plan import Plan
 from bridge.promotion import Promotion
 from bridge.testbed import JournalEntry
 from col.plant import Control
+from tui.watch.kept import Kept
 
 __all__ = [
     "NO_WINDOWS",
@@ -346,34 +347,47 @@ class WatchState:
     @property
     def rows(self) -> tuple[Row, ...]:
         """The rows of both plants in one order: the twin's, then what the testbed alone has, kept in their groups."""
-        known = {row.key for row in self.twin.rows}
-        rows = [*self.twin.rows, *(row for row in self.testbed.rows if row.key not in known)]
-        groups = list(RowGroup)
-        places = list(dict.fromkeys(row.place for row in rows))
-        return tuple(sorted(rows, key=lambda row: (groups.index(row.group), places.index(row.place))))
+        twin, testbed = self.twin.rows, self.testbed.rows
+        return _ROWS.get((twin, testbed), None, lambda: _joined(twin, testbed))
 
     @property
     def shown_rows(self) -> tuple[Row, ...]:
         """The rows that the chosen gNB and the filter leave: RAN and host rows of other gNBs' hosts go as well."""
-        rows = self.rows
-        if self.gnb:
-            host = next((place.host for place in self.topology if place.cell == self.gnb), "")
-            rows = tuple(
-                row
-                for row in rows
-                if (row.group is RowGroup.GNB and row.place == self.gnb)
-                or (row.group is RowGroup.HOST and row.place == host)
-            )
-        wanted = self.filter.casefold()
-        if wanted:
-            rows = tuple(
-                r
-                for r in rows
-                if wanted in f"{r.group} {r.place} {r.label} {r.key} {r.unit} {r.description}".casefold()
-            )
-        return rows
+        rows, gnb, wanted = self.rows, self.gnb, self.filter.casefold()
+        if not gnb and not wanted:
+            return rows
+        host = next((place.host for place in self.topology if place.cell == gnb), "")
+        return _SHOWN.get((rows,), (gnb, host, wanted), lambda: _left(rows, gnb, host, wanted))
 
     @property
     def gnbs(self) -> tuple[str, ...]:
         """The gNBs in order, as the rows name them."""
-        return tuple(dict.fromkeys(row.place for row in self.rows if row.group is RowGroup.GNB))
+        rows = self.rows
+        return _GNBS.get((rows,), None, lambda: tuple(dict.fromkeys(r.place for r in rows if r.group is RowGroup.GNB)))
+
+
+_ROWS: Kept[tuple[Row, ...]] = Kept()
+_SHOWN: Kept[tuple[Row, ...]] = Kept()
+_GNBS: Kept[tuple[str, ...]] = Kept()
+
+
+def _joined(twin: tuple[Row, ...], testbed: tuple[Row, ...]) -> tuple[Row, ...]:
+    known = {row.key for row in twin}
+    rows = [*twin, *(row for row in testbed if row.key not in known)]
+    groups = {group: k for k, group in enumerate(RowGroup)}
+    places = {place: k for k, place in enumerate(dict.fromkeys(row.place for row in rows))}
+    return tuple(sorted(rows, key=lambda row: (groups[row.group], places[row.place])))
+
+
+def _left(rows: tuple[Row, ...], gnb: str, host: str, wanted: str) -> tuple[Row, ...]:
+    if gnb:
+        rows = tuple(
+            row
+            for row in rows
+            if (row.group is RowGroup.GNB and row.place == gnb) or (row.group is RowGroup.HOST and row.place == host)
+        )
+    if wanted:
+        rows = tuple(
+            r for r in rows if wanted in f"{r.group} {r.place} {r.label} {r.key} {r.unit} {r.description}".casefold()
+        )
+    return rows
