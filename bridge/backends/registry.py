@@ -18,7 +18,14 @@ GROUP = "rantwin.backends"
 BackendFactory = Callable[[Mapping[str, object], float], Backend]
 """Takes the `[backend]` table of the agent's configuration (without `name`) and the longest time of a call [s]."""
 
-_BUILT_IN: Mapping[str, BackendFactory] = {"emulated": make_emulated}
+
+def _make_docker(config: Mapping[str, object], call_timeout_s: float) -> Backend:
+    from bridge.backends.docker import make_backend  # the others do without its packages
+
+    return make_backend(config, call_timeout_s)
+
+
+_BUILT_IN: Mapping[str, BackendFactory] = {"emulated": make_emulated, "docker": _make_docker}
 """They bound their calls themselves, and no other package can take their names."""
 
 
