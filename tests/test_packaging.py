@@ -136,11 +136,15 @@ def test_everything_that_make_installs_is_pinned_to_a_version_within_its_range()
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = {canonicalize_name(name): version for name, version in (s.split("==") for s in lines if s[:1] not in "#")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    waiting = [Requirement(text) for text in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    waiting = [Requirement(text) for text in project["dependencies"] + extras["dev"]]
     seen: set[str] = set()
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
+        if name == project["name"]:
+            waiting += [Requirement(text) for extra in requirement.extras for text in extras[extra]]
+            continue
         assert name in pins, f"{name} is not pinned"
         assert requirement.specifier.contains(pins[name], prereleases=True), (
             f"{name}=={pins[name]} is not {requirement}"
