@@ -16,6 +16,13 @@ def opens_screen() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and find_spec("textual") is not None
 
 
+def port_number(text: str) -> int:
+    """Read a TCP port; 0 is any that is free."""
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a port: a whole number from 0 to 65535")
+    return int(text)
+
+
 def add_watch_command(commands: Commands[Parser]) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = add_command(
@@ -30,6 +37,7 @@ def add_watch_command(commands: Commands[Parser]) -> None:
         examples="  rantwin watch                              the latest run, the agent of this machine\n"
         "  rantwin watch runs/<run> --operate         and approve, confirm, roll back from the screen\n"
         "  rantwin watch --testbed lab.example:50051\n"
+        "  rantwin watch --web                        the same in a browser, read-only\n"
         "  NO_COLOR=1 rantwin watch                   without colours; RANTWIN_THEME=rantwin-light chooses a theme",
     )
     parser.add_argument(
@@ -47,5 +55,13 @@ def add_watch_command(commands: Commands[Parser]) -> None:
         default="",
         metavar="SCENARIO",
         help="what a rehearsal that is started on the screen rehearses (default: cpu-allocation)",
+    )
+    parser.add_argument(
+        "--web",
+        action="store_true",
+        help="serve the screen to browsers of this machine instead, always read-only; prints the address",
+    )
+    parser.add_argument(
+        "--port", type=port_number, metavar="N", help="port of --web on loopback (default: 8010; 0: a free one)"
     )
     add_runs_dir(parser)

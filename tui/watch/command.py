@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from bridge.client import TestbedClient
     from tui.watch.app import WatchApp
 
-__all__ = ["make_app", "watch_command"]
+__all__ = ["WEB_PORT", "make_app", "watch_command"]
+
+WEB_PORT = 8010
 
 LOOK_S = 3.0
 """After so many seconds without an answer an agent that is only watched is called lost; what is asked of it by the
@@ -32,11 +34,30 @@ def watch_command(args: argparse.Namespace) -> int:
         import textual  # noqa: F401
     except ModuleNotFoundError as error:
         raise InputError("the screen needs Textual: pip install textual==8.2.8") from error
+    if args.web or args.port is not None:
+        return _serve_web(args)
     if not (sys.stdout.isatty() and sys.stdin.isatty()):
         raise InputError("the screen needs a terminal; 'rantwin status' and 'rantwin history' print instead")
     app = make_app(args)
     app.run()
     return EXIT_DONE if app.return_code is None else app.return_code
+
+
+def _serve_web(args: argparse.Namespace) -> int:
+    """Serve the screen to browsers until it is stopped."""
+    if not args.web:
+        raise InputError("is for --web", key="--port")
+    if args.operate:
+        raise InputError("the screen in a browser is always read-only: leave out --operate", key="--web")
+    try:
+        from tui.watch.web_server import serve_web
+    except ModuleNotFoundError as error:
+        raise InputError("the screen in a browser needs textual-serve: pip install 'rantwin[web]'") from error
+    from tui.watch.web_session import session_words
+
+    make_app(args, web=True)  # what is wrong with the arguments is said here, not in each browser
+    serve_web(session_words(args), WEB_PORT if args.port is None else args.port)
+    return EXIT_DONE
 
 
 def make_app(args: argparse.Namespace, *, web: bool = False) -> WatchApp:
