@@ -77,7 +77,7 @@ def cell_report(message: Mapping[str, Any], at_s: float) -> CellReport | None:
 def is_test_mode(reports: Sequence[CellReport]) -> bool:
     """Say whether the UEs are the gNB's own simulated ones, whose radio is forced: SNR 99.9 dB, power -99.9 dB."""
     ues = [ue for report in reports for ue in report.ues.values()]
-    return bool(ues) and all(ue.pusch_snr_db == 99.9 and ue.pusch_rsrp_db == -99.9 for ue in ues)
+    return bool(ues) and all(_is(ue.pusch_snr_db, 99.9) and _is(ue.pusch_rsrp_db, -99.9) for ue in ues)
 
 
 def share_effect(
@@ -149,6 +149,10 @@ def _share(before: _Traffic, after: _Traffic, ratio: float) -> Verdict:
     if before.is_held_back and (moved >= least or (moved >= 0.1 and not after.is_held_back)):
         return Verdict.SHOWN
     return Verdict.CONTRADICTED if before.is_held_back and after.is_held_back else Verdict.SILENT
+
+
+def _is(value: float | None, forced: float) -> bool:
+    return value is not None and abs(value - forced) < 0.01  # the gNB computes it in single precision
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

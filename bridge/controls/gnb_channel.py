@@ -149,6 +149,7 @@ class GnbChannel:
                 with connect(self._url, open_timeout=5.0, close_timeout=1.0, max_size=2**24, proxy=None) as connection:
                     connection.send(json.dumps({"cmd": "metrics_subscribe"}))
                     self._listen(connection)
+                self._drop(None, "the gNB closed the connection")
             except Exception as error:  # whatever it is, the next attempt is all there is to do
                 self._drop(None, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
             self._is_closed.wait(_AGAIN_S)
