@@ -6,57 +6,39 @@ width alone: what is left out below 100 columns is said for the row under the cu
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, overload
 
-from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 
-from tui.watch.marks import LOST, Frame, Line, Mark, Span, age, cut, fit, inside_mark, number, rule, unit_word, wrap
+from tui.watch.kept import Kept
+from tui.watch.marks import LOST, Frame, Line, Span, age, cut, fit, number, rule, unit_word, wrap
 from tui.watch.pane import LinesPane
-from tui.watch.sparkline import Scale, bars, chart, last_windows, scales
-from tui.watch.state import Connection, GapRow, PlantView, Row, RowGroup, RowKind, Show, WatchState
+from tui.watch.plants_row import (
+    Columns,
+    Side,
+    axis_words,
+    columns_for,
+    header,
+    interval_words,
+    lies,
+    row_line,
+    shown_plants,
+)
+from tui.watch.sparkline import bars, chart, last_windows, scales
+from tui.watch.state import Connection, PlantView, Row, RowGroup, RowKind, Show, WatchState
 
 __all__ = ["PlantsPane", "connection_line", "place_title", "plants_frame"]
 
-_VALUE, _GAP, _VERDICT, _AGE, _AXIS, _INTERVAL = 8, 8, 6, 6, 15, 17
 _BLOCK = 32
 _CHART_FROM = 34
 """Height from which both plants are drawn over each other for the row under the cursor."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Widths of the columns; 0 is left out. `twin` and `testbed` are those of their bars."""
-
-    label: int
-    twin: int
-    testbed: int
-    shows_twin: bool
-    shows_testbed: bool
-    axis: int = 0
-    interval: int = 0
-    twin_age: int = 0
-    age: int = _AGE
-
-
 def place_title(row: Row) -> str:
     """Return what a group of rows is called."""
     return str(row.group) if not row.place else f"{row.group} {row.place}"
-
-
-def has_rows(plant: PlantView) -> bool:
-    """Return whether a plant is worth a column: it is there, or it was."""
-    return plant.connection is not Connection.NONE or bool(plant.rows)
-
-
-def shown_plants(state: WatchState) -> Show:
-    """Return which plants get columns: those that are asked for, unless one of the two never was there."""
-    if state.show is not Show.BOTH or has_rows(state.twin) == has_rows(state.testbed):
-        return state.show
-    return Show.TWIN if has_rows(state.twin) else Show.TESTBED
 
 
 def connection_line(plant: PlantView, now_s: float, width: int) -> Line:
@@ -80,35 +62,67 @@ def connection_line(plant: PlantView, now_s: float, width: int) -> Line:
     return cut(spans, width)
 
 
-def plants_frame(state: WatchState, width: int, height: int, cursor: str = "") -> Frame:
+class Memory:
+    """What of the view before can be shown again: a pane keeps one, so that a second without a window costs little."""
+
+    def __init__(self) -> None:
+        self.columns: Kept[Columns] = Kept()
+        self.entries: Kept[_Entries] = Kept()
+        self.body: Kept[_Lines] = Kept()
+        self.chart: Kept[tuple[Line, ...]] = Kept()
+
+
+def plants_frame(state: WatchState, width: int, height: int, cursor: str = "", memory: Memory | None = None) -> Frame:
     """Return the view; `cursor` is the key of the row that is explained at the bottom."""
-    rows = state.shown_rows
-    columns = _columns(state, rows, width)
+    memory = memory or Memory()
+    rows, shown = state.shown_rows, shown_plants(state)
+    twin_has_age = state.twin.received_s is not None
+    columns = memory.columns.get((rows,), (shown, twin_has_age, width), lambda: columns_for(state, rows, width))
     head = [connection_line(state.twin, state.now_s, width)] if state.show is not Show.TESTBED else []
     head += [connection_line(state.testbed, state.now_s, width)] if state.show is not Show.TWIN else []
     if not rows:
         return Frame(head=tuple(head), body=_nothing(state, width))
-    head.append(_header(columns))
-    body = _Lines(state, rows, columns, width)
-    chosen = next((row for row in rows if row.key == cursor), None)
-    foot = _explained(state, chosen, width, height) if chosen is not None else ()
-    return Frame(head=tuple(head), body=body, foot=foot, keys=body.keys)
+    head.append(header(columns))
+    entries = memory.entries.get((rows,), None, lambda: _Entries.of(rows))
+    twin, testbed = Side(state.twin, state.now_s), Side(state.testbed, state.now_s)
+    body = memory.body.get(
+        (entries, state.twin.values, state.twin.sequence, state.testbed.values, state.testbed.sequence, state.gap.rows),
+        (columns, width, twin.looks, testbed.looks),
+        lambda: _Lines(state, entries, columns, width),
+    )
+    chosen = entries.by_key.get(cursor)
+    foot = _explained(state, chosen, width, height, memory) if chosen is not None else ()
+    return Frame(head=tuple(head), body=body, foot=foot, keys=entries.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """What each line of the body is: a row, or the title of a group."""
+
+    of_lines: tuple[Row | str, ...]
+    keys: tuple[str, ...]
+    by_key: Mapping[str, Row]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> _Entries:
+        lines: list[Row | str] = []
+        before = None
+        for row in rows:
+            if (row.group, row.place) != before:
+                before = (row.group, row.place)
+                lines.append(place_title(row))
+            lines.append(row)
+        keys = tuple(line.key if isinstance(line, Row) else "" for line in lines)
+        return cls(tuple(lines), keys, {row.key: row for row in rows})
 
 
 class _Lines(Sequence[Line]):
     """The lines of the body, made by blocks when they are looked at: of 40 gNBs' rows a screen shows some dozens."""
 
-    def __init__(self, state: WatchState, rows: Sequence[Row], columns: _Columns, width: int) -> None:
+    def __init__(self, state: WatchState, entries: _Entries, columns: Columns, width: int) -> None:
         self._state, self._columns, self._width = state, columns, width
-        self._entries: list[Row | str] = []
-        before = None
-        for row in rows:
-            if (row.group, row.place) != before:
-                before = (row.group, row.place)
-                self._entries.append(place_title(row))
-            self._entries.append(row)
-        self.keys = tuple(entry.key if isinstance(entry, Row) else "" for entry in self._entries)
-        self._sides = _Side(state.twin, state.now_s), _Side(state.testbed, state.now_s)
+        self._entries = entries.of_lines
+        self._sides = Side(state.twin, state.now_s), Side(state.testbed, state.now_s)
         self._blocks: dict[int, list[Line]] = {}
 
     def __len__(self) -> int:
@@ -139,7 +153,7 @@ class _Lines(Sequence[Line]):
         pictures = iter(zip(bars(twin, axes), bars(testbed, axes), axes, strict=True))
         gaps = self._state.gap.rows
         return [
-            _row(entry, next(pictures), columns, twin_side, testbed_side, gaps.get(entry.key))
+            row_line(entry, next(pictures), columns, twin_side, testbed_side, gaps.get(entry.key))
             if isinstance(entry, Row)
             else rule(entry, self._width)
             for entry in entries
@@ -156,150 +170,7 @@ def _nothing(state: WatchState, width: int) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _columns(state: WatchState, rows: Sequence[Row], width: int) -> _Columns:
-    """Return what fits: first bars, then the interval, both ages and the axis; what is left over goes to the bars."""
-    shown = shown_plants(state)
-    both = shown is Show.BOTH
-    shows_twin, shows_testbed = shown is not Show.TESTBED, shown is not Show.TWIN
-    longest = max((cell_len(row.label) + cell_len(unit_word(row.unit)) + 3 for row in rows), default=12)
-    label = min(max(longest, 12), 18 if width < 100 else 30)
-    plants = 2 if both else 1
-    fixed = 1 + label + plants * (_VALUE + 2)
-    if shows_testbed:
-        fixed += 1 + _VERDICT + 1 + _AGE
-    if both:
-        fixed += 1 + _GAP
-    axis = interval = twin_age = 0
-    if width >= 100:
-        interval = _INTERVAL if shows_testbed else 0
-        twin_age = _AGE if shows_twin and state.twin.received_s is not None else 0
-        fixed += sum(w + 1 for w in (interval, twin_age) if w)
-    if width >= 116:
-        axis = _AXIS
-        fixed += axis + 1
-    bar = max((width - fixed) // plants, 0)
-    bar = bar if bar >= 4 else 0
-    return _Columns(
-        label=label,
-        twin=bar if shows_twin else 0,
-        testbed=bar if shows_testbed else 0,
-        shows_twin=shows_twin,
-        shows_testbed=shows_testbed,
-        axis=axis,
-        interval=interval,
-        twin_age=twin_age,
-    )
-
-
-def _header(c: _Columns) -> Line:
-    spans: list[Span] = [(fit(" metric", c.label + 1), "dim")]
-    for shown, name, bar, old in (
-        (c.shows_twin, "twin", c.twin, c.twin_age),
-        (c.shows_testbed, "testbed", c.testbed, c.age if c.twin_age else 0),
-    ):
-        if shown:
-            spans.append((f" {fit(name, _VALUE, right=True)} {' ' * bar}", name))
-            spans.append((f" {fit('age', old, right=True)}" if old else "", "dim"))
-    spans.append((f" {fit('axis', c.axis)}" if c.axis else "", "dim"))
-    if c.shows_twin and c.shows_testbed:
-        spans.append((f" {fit('gap', _GAP, right=True)}", "dim"))
-    if c.shows_testbed:
-        spans.append((f" {fit('predicted', c.interval)}" if c.interval else "", "dim"))
-        spans.append((f" {fit('inside', _VERDICT)}", "dim"))
-        if not c.twin_age:
-            spans.append((f" {fit('age', c.age, right=True)}", "dim"))
-    return tuple(span for span in spans if span[0])
-
-
-class _Side:
-    """A plant as one column draws it: values of now, and since when."""
-
-    def __init__(self, plant: PlantView, now_s: float) -> None:
-        self._plant = plant
-        self.role = plant.name if plant.name in ("twin", "testbed") else "text"
-        self.is_stale = plant.is_stale(now_s)
-        self.age_s = None if plant.received_s is None else now_s - plant.received_s
-
-    def value(self, key: str) -> tuple[float, int]:
-        """Return the newest value that there is and how many windows ago it was; NaN if there is none at all."""
-        column = self._plant.values.get(key)
-        if column is None or not len(column):
-            return math.nan, 0
-        newest = float(column[-1])
-        if not math.isnan(newest):
-            return newest, 0
-        for ago, value in enumerate(reversed(column.tolist())):
-            if not math.isnan(value):
-                return value, ago
-        return math.nan, 0
-
-    def age_text(self, ago: int, is_there: bool) -> tuple[str, bool]:
-        """Return how old a number is and whether that is too old; a number that has been missing is as well."""
-        if not is_there:
-            return "none" if len(self._plant.sequence) else "", False
-        if self.is_stale:
-            return "stale", True
-        if ago:
-            return f"-{ago} win", True
-        return ("run" if self.age_s is None else age(self.age_s)), False
-
-
-def _row(
-    row: Row, picture: tuple[str, str, Scale], c: _Columns, twin: _Side, testbed: _Side, gap: GapRow | None
-) -> Line:
-    unit = unit_word(row.unit)
-    room = c.label - cell_len(unit) - 1
-    role = "title" if row.kind is RowKind.ROBUSTNESS else "key" if row.kind is RowKind.CONTROL else "text"
-    spans: list[Span] = [(" " + fit(row.label, room), role), (f" {unit}", "dim")]
-    testbed_age: Span = ("", "dim")
-    is_old = False
-    for shown, side, bar, width, old_width in (
-        (c.shows_twin, twin, picture[0], c.twin, c.twin_age),
-        (c.shows_testbed, testbed, picture[1], c.testbed, c.age),
-    ):
-        if not shown:
-            continue
-        value, ago = side.value(row.key)
-        text, stale = side.age_text(ago, not math.isnan(value))
-        spans.append((f" {fit(number(value), _VALUE, right=True)} ", "stale" if stale else side.role))
-        spans.append((bar if width else "", "stale" if stale else side.role))
-        old: Span = (f" {fit(text, old_width, right=True)}" if old_width else "", "hold" if stale else "dim")
-        if side is testbed:
-            is_old = stale
-            if not c.twin_age:
-                testbed_age = old
-                continue
-        spans.append(old)
-    if c.axis:
-        spans.append((f" {fit(_axis(picture[2]), c.axis)}", "dim"))
-    if c.shows_twin and c.shows_testbed:
-        amount = math.nan if gap is None else gap.gap
-        spans.append((f" {fit(number(amount, sign=True), _GAP, right=True)}", "stale" if is_old else "text"))
-    if c.shows_testbed:
-        if c.interval:
-            spans.append((f" {fit(_interval(gap), c.interval)}", "dim"))
-        spans += [(" ", "text"), *_lies(gap, is_old).cells(_VERDICT), testbed_age]
-    return tuple(span for span in spans if span[0])
-
-
-def _lies(gap: GapRow | None, is_old: bool) -> Mark:
-    """Return whether the testbed lies in what the twin predicts; nothing where nothing is predicted."""
-    if gap is None or (gap.inside is None and math.isnan(gap.low) and math.isnan(gap.high)):
-        return Mark("", "", "dim")
-    return inside_mark(gap.inside, stale=is_old)
-
-
-def _axis(scale: Scale) -> str:
-    return "" if scale.is_empty else f"{number(scale.low)}…{number(scale.high)}"
-
-
-def _interval(gap: GapRow | None) -> str:
-    if gap is None or (math.isnan(gap.low) and math.isnan(gap.high)):
-        return ""
-    return f"[{number(gap.low)}, {number(gap.high)}]"
-
-
-def _explained(state: WatchState, row: Row, width: int, height: int) -> tuple[Line, ...]:
+def _explained(state: WatchState, row: Row, width: int, height: int, memory: Memory) -> tuple[Line, ...]:
     """Return what there is to say of one row, and the chart of both plants where there is room for it."""
     gap = state.gap.rows.get(row.key)
     title = f"{place_title(row)} {row.label}" if row.place else row.label
@@ -307,34 +178,46 @@ def _explained(state: WatchState, row: Row, width: int, height: int) -> tuple[Li
     says = row.description or row.key
     if row.estimated:
         says += "; estimated on the testbed, not measured"
-    _, ago = _Side(state.twin, state.now_s).value(row.key)
+    _, ago = Side(state.twin, state.now_s).value(row.key)
     if ago:
         says += f"; the twin's is {ago} windows old"
     if row.kind is RowKind.CONTROL and row.key in state.testbed.confirmed:
         says += f"; confirmed {number(state.testbed.confirmed[row.key])}"
     lines.append(((fit(says, width), "text"),))
-    mark = _lies(gap, _Side(state.testbed, state.now_s).is_stale)
+    mark = lies(gap, Side(state.testbed, state.now_s).is_stale)
     if gap is not None and mark.word:
-        where = f"twin predicts {_interval(gap)} {unit_word(row.unit)}, testbed's mean {number(gap.mean)}: "
+        where = f"twin predicts {interval_words(gap)} {unit_word(row.unit)}, testbed's mean {number(gap.mean)}: "
         lines.append(cut([(where, "dim"), (mark.text, mark.role), (f"  {state.gap.words}", "dim")], width))
     else:
         none = "what is set is not predicted" if row.kind is RowKind.CONTROL else "the twin predicts no interval here"
         lines.append(((fit(f"{none}  {state.gap.words}", width), "dim"),))
-    keys = [row.key]
-    points = max(2 * width, 8)
-    twin = last_windows(state.twin.sequence, state.twin.values, keys, min(points, len(state.twin.sequence) or 1))
-    bed = last_windows(state.testbed.sequence, state.testbed.values, keys, min(width, len(state.testbed.sequence) or 1))
+    twin, bed = state.twin, state.testbed
+    seen = (twin.sequence, twin.values, bed.sequence, bed.values)
     if height >= _CHART_FROM:
         band = None if gap is None else (gap.low, gap.high)
         tall = 6 if height < 46 else 8
-        lines += chart(twin[0], bed[0], width=width, height=tall, band=band, unit=unit_word(row.unit))
+        lines += memory.chart.get(seen, (row, width, tall, band), lambda: _chart(state, row, width, tall, band))
         legend: Line = ((" ⠤⠒⠤ twin ", "twin"), (" ▀▄▀ testbed ", "testbed"))
         lines.append((*legend, (" ╌╌╌ predicted interval ", "band")) if mark.word else legend)
     else:
-        [scale] = scales(twin[:, -max(width // 4, 8) :], bed[:, -max(width // 4, 8) :])
-        axis = f"axis of the bars {_axis(scale)} {unit_word(row.unit)}, one for both plants, newest at the right"
-        lines.append(((fit(axis, width), "dim"),))
+        lines += memory.chart.get(seen, (row, width), lambda: _axis(state, row, width))
     return tuple(lines)
+
+
+def _chart(state: WatchState, row: Row, width: int, tall: int, band: tuple[float, float] | None) -> tuple[Line, ...]:
+    twin, bed = state.twin, state.testbed
+    twins = last_windows(twin.sequence, twin.values, [row.key], min(max(2 * width, 8), len(twin.sequence) or 1))
+    beds = last_windows(bed.sequence, bed.values, [row.key], min(width, len(bed.sequence) or 1))
+    return chart(twins[0], beds[0], width=width, height=tall, band=band, unit=unit_word(row.unit))
+
+
+def _axis(state: WatchState, row: Row, width: int) -> tuple[Line, ...]:
+    """Return the axis of a row's bars in words, where there is no room for a chart."""
+    points = max(width // 4, 8)
+    tables = (last_windows(p.sequence, p.values, [row.key], points) for p in (state.twin, state.testbed))
+    [scale] = scales(*tables)
+    axis = f"axis of the bars {axis_words(scale)} {unit_word(row.unit)}, one for both plants, newest at the right"
+    return (((fit(axis, width), "dim"),),)
 
 
 class PlantsPane(LinesPane):
@@ -346,9 +229,13 @@ class PlantsPane(LinesPane):
         Binding("right_square_bracket", "group(1)", "next group", show=False, id="group-next"),
     ]
 
+    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._memory = Memory()
+
     def frame(self, width: int, height: int) -> Frame:
         """Return the picture of the state."""
-        return plants_frame(self.state, width, height, self.cursor)
+        return plants_frame(self.state, width, height, self.cursor, self._memory)
 
     def action_group(self, step: int) -> None:
         """Go to the first row of the group before or after."""
