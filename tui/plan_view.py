@@ -27,6 +27,7 @@ __all__ = [
     "standing",
     "testbed_line",
     "window_line",
+    "windows_watched",
 ]
 
 
@@ -83,14 +84,22 @@ def plan_lines(plan: Plan) -> list[str]:
 
 def window_line(window: WatchedWindow, count: int, needed: int) -> str:
     """Return one watched window: its number and how far φ is from failing, as far as that is known."""
+    name = f"window {count} of {needed}" if count <= needed else f"window {count}, after the verdict"
     if window.missing:
-        return f"window {count} of {needed}: inconclusive, missing {', '.join(window.missing)}"
-    return f"window {count} of {needed}: robustness {_between(window.robustness_low, window.robustness_high)}"
+        return f"{name}: inconclusive, missing {', '.join(window.missing)}"
+    return f"{name}: robustness {_between(window.robustness_low, window.robustness_high)}"
+
+
+def windows_watched(promotion: Promotion) -> str:
+    """Return how many windows were watched, of those that the verdict needs; more until it is confirmed come on top."""
+    needed = promotion.windows_needed
+    more = len(promotion.windows) - needed
+    return f"{min(len(promotion.windows), needed)} of {needed}" + (f" and {more} more" if more > 0 else "")
 
 
 def standing(promotion: Promotion) -> str:
     """Return where a promotion stands, in one line: state, windows, verdict, lease, deadline."""
-    parts = [str(promotion.state).upper(), f"windows {len(promotion.windows)} of {promotion.windows_needed}"]
+    parts = [str(promotion.state).upper(), f"windows {windows_watched(promotion)}"]
     if promotion.verdict is not None:
         parts.append(f"φ {promotion.verdict}")
     if promotion.robustness is not None:

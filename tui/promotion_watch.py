@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from bridge.promotion import Promotion
 from col.errors import RantwinError, UnreachableError
-from tui.plan_view import seconds, standing, window_line
+from tui.plan_view import seconds, standing, window_line, windows_watched
 
 if TYPE_CHECKING:
     from bridge.client import TestbedClient
@@ -199,7 +199,7 @@ def _panel(promotion: Promotion, unreachable: str) -> Any:
     needed = max(promotion.windows_needed, 1)
     bars = Table.grid(padding=(0, 2))
     bars.add_row("windows", ProgressBar(total=needed, completed=min(len(promotion.windows), needed), width=36),
-                 f"{len(promotion.windows)} of {promotion.windows_needed}")  # fmt: skip
+                 windows_watched(promotion))  # fmt: skip
     facts = Table.grid(padding=(0, 2))
     lease, deadline = promotion.lease_remaining_s, promotion.deadline_remaining_s
     facts.add_row("lease", "–" if lease is None else seconds(lease), "deadline", _seconds(deadline))

@@ -9,15 +9,12 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from bridge.promotion import State, WatchedWindow
-from bridge.reasons import Reason, ReasonCode
-from col.specification import Verdict
-from tests.tui.watch_states import made_plan, made_promotion, made_state
+from tests.tui.watch_states import made_state
 from tui.watch.help_view import KeyHelp, help_frame
 from tui.watch.journal_view import journal_frame, matching
 from tui.watch.marks import FAIL, HOLD, PASS, ROLES, Frame, age, fit, number, plain, wrap
 from tui.watch.plants_view import plants_frame
-from tui.watch.promotions_view import countdown, promotions_frame, window_mark
+from tui.watch.promotions_view import promotions_frame
 from tui.watch.region_view import region_frame
 from tui.watch.sparkline import MISSING, bars, chart, last_windows, scales
 from tui.watch.state import Connection, GapView, GnbPlace, PromotionView, RegionView, Row, RowGroup, Show, WatchState
@@ -226,6 +223,14 @@ def test_bars_do_not_hide_what_varies_little_and_mark_what_is_missing() -> None:
     assert axes[2].is_empty
 
 
+def test_noise_is_not_drawn_as_a_wave_and_zero_lies_at_the_bottom() -> None:
+    table = np.array([[20.0, 20.004, 19.996, 20.0], [0.0] * 4])
+    axes = scales(table)
+    assert bars(table, axes) == ["▅▅▄▅", "▁▁▁▁"]
+    assert number(axes[0].low) != number(axes[0].high)
+    assert plain(chart(table[1], table[1], width=40, height=4)[-1]).startswith("     0┤▄")
+
+
 def test_the_chart_keeps_both_plants_apart_without_colours_and_shows_the_interval() -> None:
     lines = chart(np.linspace(0, 8, 40), np.full(40, 2.0), width=48, height=6, band=(4.0, 6.0), unit="ms")
     text = "\n".join(plain(line) for line in lines)
@@ -245,66 +250,6 @@ def test_both_plants_are_drawn_over_one_stretch_of_windows() -> None:
     begins = math.ceil(width * 6 / 8)  # the testbed has two windows of eight
     assert set(bottom[:begins]) == {" "}
     assert set(bottom[begins:]) == {"▄"}
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "missing", "mark"),
-    [
-        (0.1, 0.4, (), PASS),
-        (-np.inf, 0.4, (), HOLD),
-        (-0.4, -0.1, (), FAIL),
-        (-np.inf, -0.1, (), FAIL),
-        (0.1, 0.4, ("thp_dl_1",), HOLD),
-        (np.nan, np.nan, (), HOLD),
-    ],
-)
-def test_a_watched_window_passes_only_when_nothing_can_take_it_away(low, high, missing, mark) -> None:
-    window = WatchedWindow(sequence=1, robustness_low=low, robustness_high=high, missing=missing)
-    assert window_mark(window) is mark
-
-
-def test_lease_and_deadline_run_down_between_two_answers_and_say_when_they_run_out() -> None:
-    state = made_state()
-    assert "7 s of 10 s" in promotions_frame(state, 100, 30).text
-    later = promotions_frame(replace(state, now_s=state.now_s + 5), 100, 30).text
-    assert "2 s of 10 s RUNS OUT !" in later
-    assert "0 s of 10 s OVER x" in promotions_frame(replace(state, now_s=state.now_s + 60), 100, 30).text
-    assert plain(countdown("lease", None, 10.0)).endswith("does not run")
-
-
-def test_the_plan_shows_every_reason_and_each_change_with_its_unit() -> None:
-    reasons = tuple(Reason(code=code, text=f"says {code}") for code in ReasonCode)
-    view = replace(made_state().promotions, plan=made_plan(reasons=reasons))
-    text = promotions_frame(replace(made_state(), promotions=view), 80, 24).text
-    assert all(f"x {code}: says {code}" in text for code in ReasonCode)
-    assert f"the gate refuses: {len(ReasonCode)} reasons" in text
-    assert "2.000 ->    1.600 core  (-0.400 core)" in text
-
-
-@pytest.mark.parametrize("width", [80, 200])
-def test_a_promotion_that_ended_says_how_and_why(width: int) -> None:
-    text = promotions_frame(made_state(), width, 50).text
-    assert "ROLLED BACK <" in text
-    assert "φ failed at window 3" in text
-    assert "CONFIRMED +" in text
-
-
-def test_a_conflict_names_both_values() -> None:
-    active = made_promotion(state=State.CONFLICT, conflicts={"cpu_du_1": (1.6, 1.9)})
-    view = replace(made_state().promotions, active=active)
-    assert "cpu_du_1: we set 1.6, now 1.9" in promotions_frame(replace(made_state(), promotions=view), 80, 24).text
-
-
-def test_a_passed_verdict_says_what_is_asked_of_the_operator() -> None:
-    active = made_promotion(verdict=Verdict.PASS)
-    view = replace(made_state().promotions, active=active)
-    assert "c keeps it" in promotions_frame(replace(made_state(), promotions=view), 80, 24).text
-    own = replace(view, active=replace(active, auto_confirm=True))
-    assert "confirms itself" in promotions_frame(replace(made_state(), promotions=own), 80, 24).text
-
-
-def test_no_testbed_means_no_promotions_and_says_so() -> None:
-    assert "no testbed" in promotions_frame(made_state(testbed=False), 80, 24).text
 
 
 def test_the_journal_is_newest_first_and_the_filter_looks_into_every_field() -> None:

@@ -19,6 +19,7 @@ from tui.watch.state import PromotionView, StepView, WatchState
 __all__ = ["PromotionsPane", "clock", "countdown", "promotions_frame", "state_mark", "window_mark"]
 
 _TWO_COLUMNS_FROM = 130
+_MOST_WINDOWS = 12
 _LOW = 0.3
 _STATES = {
     State.PLANNED: (".", "dim"),
@@ -129,12 +130,10 @@ def _in_flight(view: PromotionView, state: WatchState, width: int) -> list[Line]
     verdict = verdict_mark(active.verdict)
     says = "no verdict yet" if active.verdict is None else f"φ {active.verdict}"
     lines.append(
-        cut(
-            [(mark.text, mark.role), (f"  {active.promotion_id}  by {active.who.name}, ", "text"),
-             (f"{active.plan.request.mode}  ", "text"), (verdict.text, verdict.role), (f" {says}", "text")],
-            width,
-        )
-    )  # fmt: skip
+        cut([(mark.text, mark.role), ("  ", "text"), (verdict.text, verdict.role), (f" {says}", "text")], width)
+    )
+    whose = f"{active.plan.request.mode} {active.promotion_id}, by {active.who.name}"
+    lines.append(((fit(whose, width), "dim"),))
     lines += [cut(line, width) for line in _timers(active, view.keeps_lease)]
     lines += _changes(active.plan, width)
     lines += _windows(active, width)
@@ -172,13 +171,31 @@ def _changes(plan: Plan, width: int) -> list[Line]:
 
 
 def _windows(active: Promotion, width: int) -> list[Line]:
+    """Return the windows up to the verdict, one a line, and those watched on until it is confirmed as one."""
     needed = active.windows_needed
+    first = max(min(len(active.windows), needed) - _MOST_WINDOWS, 0)
     lines: list[Line] = []
-    for k, window in enumerate(active.windows, start=1):
+    if first:
+        lines.append(((f"        {first} windows before", "dim"),))
+    for k, window in enumerate(active.windows[first:needed], start=first + 1):
         lines.append(cut([*window_mark(window).cells(), (f"  {window_line(window, k, needed)}", "text")], width))
     if not active.state.is_final and len(active.windows) < needed:
         lines.append(((f"        {needed - len(active.windows)} of {needed} windows to come", "dim"),))
-    return lines
+    return [*lines, *_watched_on(active.windows[needed:], width)]
+
+
+def _watched_on(windows: Sequence[WatchedWindow], width: int) -> list[Line]:
+    """Return what the windows after the verdict say: it can still be taken back, and the worst of them would do it."""
+    if not windows:
+        return []
+    highs = [w.robustness_high for w in windows if not math.isnan(w.robustness_high)]
+    worst = min(highs, default=math.nan)
+    missing = sum(bool(w.missing) for w in windows)
+    mark = FAIL if worst < 0 else HOLD if missing or math.isnan(worst) else PASS
+    says = f"{len(windows)} more since the verdict, lowest robustness {worst:+.3f}"
+    if missing:
+        says = f"{len(windows)} more since the verdict, {missing} incomplete"
+    return [cut([*mark.cells(), (f"  {says}", "text")], width)]
 
 
 def _queue(view: PromotionView, units: Mapping[str, str], width: int, now_wall_s: float) -> list[Line]:

@@ -23,6 +23,7 @@ MISSING = "·"
 """Where a window is missing or has no value."""
 _BARS = np.array([ord(c) for c in MISSING + "▁▂▃▄▅▆▇█"], dtype="<u4")
 _LEVELS = len(_BARS) - 1
+_LEAST_SPAN = 0.01
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bits of a braille character: four rows of two dots."""
 
@@ -56,7 +57,10 @@ def last_windows(sequence: IntArray, values: Mapping[str, FloatArray], keys: Seq
 
 
 def scales(*tables: FloatArray) -> list[Scale]:
-    """Return one scale for each row of tables of shape (r, any): it begins at zero unless that would flatten it."""
+    """Return one scale for each row of tables of shape (r, any): it begins at zero unless that would flatten it.
+
+    It spans at least a hundredth of what is shown: less is noise, and is not to look like a wave.
+    """
     everything = np.concatenate(tables, axis=1)
     if not everything.shape[1]:
         return [Scale(math.nan, math.nan)] * len(everything)
@@ -64,18 +68,20 @@ def scales(*tables: FloatArray) -> list[Scale]:
     low, high = np.fmin.reduce(everything, axis=1), np.fmax.reduce(everything, axis=1)
     low = np.where((low > 0) & (low < 0.5 * high), 0.0, low)
     high = np.where((high < 0) & (high > 0.5 * low), 0.0, high)
+    pad = np.maximum(_LEAST_SPAN * np.maximum(np.abs(low), np.abs(high)) - (high - low), 0.0) / 2
+    low, high = low - pad, high + pad
     return [Scale(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
 def bars(table: FloatArray, on: Sequence[Scale]) -> list[str]:
-    """Return a row of bars for each row of a table (r, n): eight heights, the middle for what does not vary."""
+    """Return a row of bars for each row of a table (r, n): eight heights, the lowest where all is zero."""
     if not len(table):
         return []
     low = np.array([s.low for s in on])[:, None]
     span = np.array([s.high - s.low for s in on])[:, None]
     finite = np.isfinite(table)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(span > 0, (table - low) / span, 0.5)
+        share = np.where(span > 0, (table - low) / span, 0.0)
     levels = 1 + np.clip(np.where(finite, share, 0.0) * _LEVELS, 0, _LEVELS - 1).astype(np.int64)
     width = table.shape[1]
     text = _BARS[np.where(finite, levels, 0)].tobytes().decode("utf-32-le")  # all rows at one stroke
@@ -100,8 +106,7 @@ def chart(
     if scale.is_empty or width < 16 or height < 1:
         return ((("no numbers yet", "dim"),),)
     if scale.high <= scale.low:
-        pad = abs(scale.low) * 0.1 or 1.0
-        scale = Scale(scale.low - pad, scale.high + pad)
+        scale = Scale(0.0, 1.0)  # all is zero
     labels = {0: number(scale.high), height - 1: number(scale.low)}
     if unit and height > 2:
         labels[1] = unit

@@ -75,7 +75,8 @@ def _promotion(view: PromotionView, now_s: float) -> Text:
     since_s = 0.0 if view.received_s is None else now_s - view.received_s
     active = counted_down(view.active, since_s)
     words = f"{_mark(active.state, active.verdict)} {str(active.state).upper()}"
-    words += f" {len(active.windows)}/{active.windows_needed}"
+    more = len(active.windows) - active.windows_needed
+    words += f" {len(active.windows) - max(more, 0)}/{active.windows_needed}" + (f" +{more}" if more > 0 else "")
     if active.verdict is not None:
         words += f" φ {str(active.verdict).upper()}"
     if active.lease_remaining_s is not None:
