@@ -1,7 +1,9 @@
 """A testbed of containers on Docker engines as a backend (`[backend] name = "docker"`, `inventory = PATH`).
 
-The inventory says what stands where (docs/testbed.md). Limits of CPU and memory are set through the engines, other
-controls through their drivers; windows are recorded here, from cgroups or engine statistics and from telemetry.
+The inventory says what stands where (docs/testbed.md); `state = FOLDER` is where drivers of controls that cannot be
+read back remember what they set (default: `state` beside the inventory). Limits of CPU and memory are set through the
+engines, other controls through their drivers; windows are recorded here, from cgroups or engine statistics and from
+telemetry.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from bridge.backends.recorder import Recorder, TestbedClock
 from bridge.clock import Clock, SystemClock
 from bridge.controls.driver import ControlDriver
 from bridge.controls.driver_set import DriverSet
+from bridge.controls.factory import make_drivers
 from bridge.inventory import Inventory, UpdateMode
 from bridge.inventory_reader import load_inventory
 from bridge.telemetry.registry import all_metrics, load_source
@@ -36,36 +39,39 @@ _SHARE = 0.9
 
 
 def make_backend(config: Mapping[str, object], call_timeout_s: float) -> BoundedBackend:
-    """Return the backend that `[backend] name = "docker"` describes; its key is `inventory`, a path.
+    """Return the backend that `[backend] name = "docker"` describes; its keys are `inventory` and `state`, paths.
 
     Raises:
         InputError: a key is missing, unknown or wrong, here or in the inventory, or a package is not installed.
     """
     for key in config:
-        if key not in ("name", "inventory"):
-            raise InputError("no such key; the docker backend has `inventory`", key=f"backend.{key}")
-    path = config.get("inventory")
+        if key not in ("name", "inventory", "state"):
+            raise InputError("no such key; the docker backend has `inventory` and `state`", key=f"backend.{key}")
+    path, state = config.get("inventory"), config.get("state", "")
     if not isinstance(path, str) or not path:
         raise InputError("must be the path of the testbed's inventory", key="backend.inventory", value=path)
+    if not isinstance(state, str):
+        raise InputError("must be the path of a folder", key="backend.state", value=state)
     import_docker()
-    return BoundedBackend(DockerBackend(load_inventory(Path(path).expanduser()), call_timeout_s), call_timeout_s)
+    folder = Path(state).expanduser() if state else None
+    backend = DockerBackend(load_inventory(Path(path).expanduser()), call_timeout_s, state=folder)
+    return BoundedBackend(backend, call_timeout_s)
 
 
 class DockerBackend:
     """The testbed of an inventory. Calls are made one after the other (`BoundedBackend` sees to that)."""
 
-    def __init__(self, inventory: Inventory, call_timeout_s: float, clock: Clock | None = None) -> None:
-        """Take the inventory and how long a call may take [s]; nothing is connected yet."""
+    def __init__(
+        self, inventory: Inventory, call_timeout_s: float, *, state: Path | None = None, clock: Clock | None = None
+    ) -> None:
+        """Take the inventory, how long a call may take [s] and the drivers' folder; nothing is connected yet."""
         if not 0.0 < call_timeout_s <= 3600.0:
             raise InputError("must be above 0 and at most 3600", key="call_timeout_s", value=call_timeout_s)
         self._inventory, self._within_s = inventory, _SHARE * call_timeout_s
         self._now = TestbedClock(clock or SystemClock())
         self._fleet = Fleet(inventory, self._within_s)
-        self._drivers = DriverSet(_drivers(inventory, self._fleet))
+        self._drivers = DriverSet(_drivers(inventory, self._fleet, state or inventory.folder / "state"))
         self._controls = {entry.control.name: entry for entry in inventory.controls}
-        if strangers := sorted(set(self._controls) - set(self._drivers.names())):
-            kind = self._controls[strangers[0]].kind
-            raise InputError(f"no driver sets controls of kind {kind!r}", source=inventory.source, key=strangers[0])
         self._sources = _sources(inventory, self._now)
         own = tuple(SourceMetric(metric=metric) for metric in workload_metrics(list(inventory.workloads)))
         self._metrics = (*own, *all_metrics(self._sources))
@@ -128,7 +134,7 @@ class DockerBackend:
     def apply(self, values: Mapping[str, float], *, settle_s: float) -> Reading:
         """Set controls; values between two steps become one next to it."""
         self._start()
-        if reasons := self._refusals(values):
+        if reasons := self._refusals(values, self._read_controls()):
             raise RefusedError(reasons)
         snapped = {name: self._controls[name].control.snap(value) for name, value in values.items()}
         self._recorder.interrupt()
@@ -202,7 +208,7 @@ class DockerBackend:
         except PlantError as error:
             raise OutcomeUnknownError(f"set, but it cannot be read back: {error}") from error
 
-    def _refusals(self, values: Mapping[str, float]) -> tuple[str, ...]:
+    def _refusals(self, values: Mapping[str, float], before: Mapping[str, float]) -> tuple[str, ...]:
         reasons = []
         for name, value in values.items():
             entry = self._controls.get(name)
@@ -212,7 +218,7 @@ class DockerBackend:
             control = entry.control
             if not math.isfinite(value) or not control.lower - 1e-9 <= value <= control.upper + 1e-9:
                 reasons.append(f"{name} = {value}: must lie in [{control.lower:g}, {control.upper:g}] {control.unit}")
-            elif not control.live and not entry.allowed:
+            elif entry.kind in KINDS and not control.live and not entry.allowed and value != before[name]:
                 reasons.append(
                     f"{name} needs a restart, an outage of about {entry.outage_s:g} s: the inventory does not allow it"
                 )
@@ -240,9 +246,12 @@ class DockerBackend:
         return asked
 
 
-def _drivers(inventory: Inventory, fleet: Fleet) -> list[ControlDriver]:
+def _drivers(inventory: Inventory, fleet: Fleet, state: Path) -> list[ControlDriver]:
     """Return the drivers of an inventory's controls."""
-    return [DockerLimits(fleet)]
+    limits = DockerLimits(fleet)
+    if all(entry.kind in KINDS for entry in inventory.controls):
+        return [limits]
+    return [limits, make_drivers(inventory, fleet, state)]
 
 
 def _sources(inventory: Inventory, now: TestbedClock) -> tuple[TelemetrySource, ...]:

@@ -68,7 +68,10 @@ class Recorder(Generic[S]):
         self._rows: deque[tuple[int, float, Row]] = deque(maxlen=_KEPT)
         self._changed = threading.Condition()
         self._begin_s: float | None = None
-        self._epoch = 0
+        self._first = 0
+        self._epoch, self._seen_epoch, self._is_new = 0, -1, False
+        self._boundary, self._last_run = 0, 0
+        self._before: S | None = None
         self._thread: threading.Thread | None = None
         self._ended = False
 
@@ -86,6 +89,7 @@ class Recorder(Generic[S]):
         with self._changed:
             self._begin_s = None
             self._epoch += 1
+            self._is_new = True
             self._changed.notify_all()
 
     def resume(self, at_s: float) -> int:
@@ -93,14 +97,14 @@ class Recorder(Generic[S]):
         with self._changed:
             self._begin(at_s)
             self._changed.notify_all()
-            return self._number(0)
+            return self._first
 
     def next_sequence(self, now_s: float) -> int:
         """Return the number of the first window that begins at `now_s` or later."""
         with self._changed:
             if self._begin_s is None:  # while something is being changed no number is settled yet
                 return math.floor(now_s / self._window_s) + 1
-            return self._number(max(0, math.ceil((now_s - self._begin_s) / self._window_s)))
+            return self._first + max(0, math.ceil((now_s - self._begin_s) / self._window_s))
 
     def windows(self, since: int, limit: int) -> Windows:
         """Return closed windows from a number on, in order, at most `limit`."""
@@ -132,44 +136,45 @@ class Recorder(Generic[S]):
 
     def _begin(self, at_s: float) -> None:
         last = self._rows[-1][0] if self._rows else -1
-        self._begin_s, self._epoch = at_s, self._epoch + 1
+        self._begin_s, self._epoch, self._is_new = at_s, self._epoch + 1, True
         self._first = max(math.floor(at_s / self._window_s), last + 1)
 
-    def _number(self, index: int) -> int:
-        return self._first + index
-
     def _run(self) -> None:
-        epoch, boundary, before = -1, 0, None
-        last_run = 0
         while True:
+            wait_s = self.step()
             with self._changed:
                 if self._ended:
                     return
-                if self._epoch != epoch:
-                    epoch, boundary, before = self._epoch, 0, None
-                begin_s = self._begin_s
-                if begin_s is None:
-                    self._changed.wait()
-                    continue
-                left_s = begin_s + boundary * self._window_s - self._now()
-                if left_s > 0.0:
-                    self._changed.wait(min(left_s, 1.0))
-                    continue
-            snapshot: S | None = self._look()
-            late_s = self._now() - (begin_s + boundary * self._window_s)
-            if late_s > _TOO_LATE * self._window_s:
-                snapshot = None
-            row = None
-            start_s = begin_s + (boundary - 1) * self._window_s
-            if boundary > 0:
-                if before is not None and snapshot is not None:
-                    row = self._row(before, snapshot, start_s, start_s + self._window_s)
-                    last_run = row.run
-                else:
-                    row = Row(run=last_run, controls={}, metrics={})
-            with self._changed:
-                if self._epoch != epoch:
-                    continue
+                if wait_s > 0.0 and not self._is_new:
+                    self._changed.wait(min(wait_s, 1.0))
+                self._is_new = False
+
+    def step(self) -> float:
+        """Look if a boundary has come, and keep the window that it closes; return how long nothing is to be done [s].
+
+        For the recorder's own thread, and for tests that have none.
+        """
+        with self._changed:
+            if self._epoch != self._seen_epoch:
+                self._seen_epoch, self._boundary, self._before = self._epoch, 0, None
+            if self._begin_s is None:
+                return math.inf
+            due_s = self._begin_s + self._boundary * self._window_s
+            if (left_s := due_s - self._now()) > 0.0:
+                return left_s
+            epoch, boundary, before = self._epoch, self._boundary, self._before
+        after: S | None = self._look()
+        if self._now() - due_s > _TOO_LATE * self._window_s:
+            after = None
+        row = None
+        if boundary > 0:
+            row = Row(run=self._last_run, controls={}, metrics={})
+            if before is not None and after is not None:
+                row = self._row(before, after, due_s - self._window_s, due_s)
+        with self._changed:
+            if self._epoch == epoch:
+                self._boundary, self._before = boundary + 1, after
                 if row is not None:
-                    self._rows.append((self._number(boundary - 1), start_s, row))
-            boundary, before = boundary + 1, snapshot
+                    self._last_run = row.run
+                    self._rows.append((self._first + boundary - 1, due_s - self._window_s, row))
+        return 0.0

@@ -1,0 +1,188 @@
+"""Real containers for tests: a tiny image of our own, names that no other run has, and an engine that misbehaves."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import io
+import os
+import platform
+import socket
+import struct
+import tarfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SOCKET = "/var/run/docker.sock"
+CALL_S = 60.0
+"""Long enough for a busy machine."""
+_CODE = bytes.fromhex(
+    "4883ec10"  # sub rsp, 16
+    "48c7042400000000"  # again: mov qword [rsp], 0
+    "48c7442408404b4c00"  # mov qword [rsp + 8], 5_000_000
+    "4889e731f6b8230000000f05"  # nanosleep(rsp, 0)
+    "b9c0c62d00"  # mov ecx, 3_000_000
+    "ffc975fc"  # dec ecx; jnz
+    "ebd8"  # jmp again
+)
+"""About a millisecond of work, five milliseconds of sleep, for ever: the process of a container without a shell."""
+
+
+@functools.cache
+def why_not() -> str:
+    """Return why there are no containers here; empty where there are."""
+    if importlib.util.find_spec("docker") is None:
+        return "the package docker is not installed"
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return "the containers' program is for Linux on x86-64"
+    import docker
+
+    try:
+        client = docker.DockerClient(base_url=f"unix://{SOCKET}", timeout=20)
+        client.ping()
+        client.close()
+    except Exception as error:
+        return f"no Docker engine answers at {SOCKET} ({type(error).__name__})"
+    return ""
+
+
+needs_docker = pytest.mark.skipif(bool(why_not()), reason=f"needs a Docker engine: {why_not()}")
+
+
+def wait_until(is_so: Callable[[], object], what: str = "", patience_s: float = 120.0) -> None:
+    """Wait for something; a test fails if it does not come."""
+    until = time.monotonic() + patience_s
+    while not is_so():
+        assert time.monotonic() < until, f"it did not come: {what}"
+        time.sleep(0.05)
+
+
+class DockerWorld:
+    """Containers of one test module; `close` removes them."""
+
+    def __init__(self) -> None:
+        import docker
+
+        self.client: Any = docker.DockerClient(base_url=f"unix://{SOCKET}", timeout=CALL_S)
+        self.prefix = f"rantwin-test-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.image = self.prefix
+        self.client.api.import_image_from_data(_image(), repository=self.image, tag="1", changes=['CMD ["/work"]'])
+
+    def name(self, key: str) -> str:
+        """Return the container's name of a workload."""
+        return f"{self.prefix}-{key}"
+
+    def run(self, key: str, **limits: Any) -> Any:
+        """Start a container."""
+        limits = limits or {"nano_cpus": 1_000_000_000, "mem_limit": "64m", "memswap_limit": "64m"}
+        return self.client.containers.run(
+            f"{self.image}:1", detach=True, name=self.name(key), network_mode="none", **limits
+        )
+
+    def container(self, key: str) -> Any:
+        """Return the container of a workload."""
+        return self.client.containers.get(self.name(key))
+
+    def kill(self, key: str) -> None:
+        """Kill a container's process and wait until the engine knows."""
+        container = self.container(key)
+        container.kill()
+        container.wait(timeout=CALL_S)
+
+    def close(self) -> None:
+        """Remove everything."""
+        for container in self.client.containers.list(all=True, filters={"name": self.prefix}):
+            container.remove(force=True)
+        self.client.images.remove(f"{self.image}:1", force=True)
+        self.client.close()
+
+
+class Proxy:
+    """A way to the engine that can hang, or lose the answers to changes: a Unix socket of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.mode = path, "pass"
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._listener.listen(64)
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening, and close what is open."""
+        self._listener.close()
+        for connection in self._open:
+            connection.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(client)
+            threading.Thread(target=self._relay, args=(client,), daemon=True).start()
+
+    def _relay(self, client: socket.socket) -> None:
+        engine = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._open.append(engine)
+        try:
+            engine.connect(SOCKET)
+            threading.Thread(target=_copy, args=(engine, client), daemon=True).start()
+            while data := client.recv(65536):
+                if self.mode == "hang":
+                    while self.mode == "hang":
+                        time.sleep(0.01)
+                    return
+                if self.mode == "lose" and data.startswith(b"POST"):
+                    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+                        other.connect(SOCKET)
+                        other.sendall(data)
+                        other.recv(65536)
+                    return
+                engine.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for one in (client, engine):
+                shut(one)
+
+
+def shut(one: socket.socket) -> None:
+    """Close a connection so that the other side sees it."""
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        pass
+
+
+def _image() -> bytes:
+    """Return an archive with one program: an ELF header, one segment, and the code."""
+    base, header = 0x400000, 64 + 56
+    size = header + len(_CODE)
+    elf = struct.pack(
+        "<4s12BHHIQQQIHHHHHH",
+        *(b"\x7fELF", 2, 1, 1, *[0] * 9),
+        *(2, 62, 1, base + header, 64, 0, 0, 64, 56, 1, 0, 0, 0),
+    ) + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
+    program = elf + _CODE
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo("work")
+        entry.size, entry.mode = len(program), 0o755
+        tar.addfile(entry, io.BytesIO(program))
+    return archive.getvalue()
