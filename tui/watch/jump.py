@@ -6,21 +6,23 @@ view keeps its picture: a row that moved would carry another row's letter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, chop_cells
 from rich.text import Text
 from textual import events
 from textual.widgets import Static
 
 from tui.watch.keys import TABS
+from tui.watch.marks import Line
 
 if TYPE_CHECKING:
     from tui.watch.app import WatchApp
     from tui.watch.pane import LinesPane
 
-__all__ = ["JumpLine", "JumpPlace", "jump_labels", "labels_of_line"]
+__all__ = ["JumpLine", "JumpPlace", "jump_labels", "labelled"]
 
 _TAB_LETTERS = {name: "?" if key == "question_mark" else key for name, _, key in TABS}
 LETTERS = "".join(letter for letter in "asdfghjklqwertyuiopzxcvbnm" if letter not in _TAB_LETTERS.values())
@@ -108,6 +110,15 @@ class JumpLine(Static, can_focus=True):
         self.remove()
 
 
-def labels_of_line(labels: Mapping[tuple[int, int], str], y: int) -> list[tuple[int, str]]:
-    """Return the labels of one line, from left to right."""
-    return sorted((x, label) for (x, row), label in labels.items() if row == y)
+def labelled(line: Line, x: int, label: str) -> Line:
+    """Return a line with a label over its cells from `x` on."""
+    cells = [(cell, role) for text, role in line for cell in chop_cells(text, 1)]
+    before, at = [], 0
+    while cells and at < x:
+        before.append(cells.pop(0))
+        at += cell_len(before[-1][0])
+    before += [(" ", "text")] * (x - at)
+    covered = 0
+    while cells and covered < cell_len(label):
+        covered += cell_len(cells.pop(0)[0])
+    return (*before, (label, "pointer"), *cells)

@@ -6,8 +6,7 @@ second that is the difference between some per cent of a core and a good part of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, groupby
 from operator import itemgetter
 from typing import ClassVar
@@ -20,7 +19,7 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.watch.jump import JumpPlace, labels_of_line
+from tui.watch.jump import JumpPlace, labelled
 from tui.watch.marks import ROLES, Frame, Line
 from tui.watch.state import WatchState
 
@@ -88,6 +87,8 @@ class LinesPane(ScrollView, can_focus=True):
         self._strips: dict[_Drawn, Strip] = {}
         self._ground: object = None
         self._styles_of_roles: dict[str, Style] = {}
+        self._labels: Mapping[tuple[int, int], str] = {}
+        self._waits: WatchState | None = None
         self.repaints = 0
         """Lines that were asked to be painted again so far."""
         self.turn = 0
@@ -95,8 +96,30 @@ class LinesPane(ScrollView, can_focus=True):
 
     def show(self, state: WatchState) -> None:
         """Draw that state and nothing else."""
+        if self._labels:
+            self._waits = state  # a row that moved would carry another row's label
+            return
         self.state = state
         self.rebuild()
+
+    def show_labels(self, labels: Mapping[tuple[int, int], str]) -> None:
+        """Write labels over cells (x, y), or none again; while there are labels the picture stays."""
+        self._labels = labels
+        if labels:
+            self._paint()
+        else:
+            self.state, self._waits = self._waits or self.state, None
+            self.rebuild()
+
+    def jump_places(self) -> list[JumpPlace]:
+        """Return what a jump label can reach: each line in sight that the cursor stops at."""
+        head, top = len(self._frame.head), round(self.scroll_y)
+        keys = self._frame.keys[top : top + self._body_height]
+        return [JumpPlace(x=0, y=head + keys.index(key), key=key) for key in dict.fromkeys(keys) if key]
+
+    def jump_to(self, key: str) -> None:
+        """Go to a place that `jump_places` named."""
+        self.put_cursor(key)
 
     def frame(self, width: int, height: int) -> Frame:
         """Return the picture of the state in that many cells."""
@@ -150,7 +173,11 @@ class LinesPane(ScrollView, can_focus=True):
         for row in range(top, min(top + room, len(body))):
             lines.append((body[row], bool(self.cursor) and row < len(keys) and keys[row] == self.cursor))
         lines += [((), False)] * (len(head) + room - len(lines))
-        return (lines + [(line, False) for line in foot])[:height]
+        lines = (lines + [(line, False) for line in foot])[:height]
+        for (x, y), label in self._labels.items():
+            if y < len(lines):
+                lines[y] = (labelled(lines[y][0], x, label), lines[y][1])
+        return lines
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return lines in the theme's colours; those that were drawn before are taken from where they are kept."""
@@ -229,6 +256,7 @@ class LinesPane(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Lay the picture out anew."""
+        self._labels = {}
         self.rebuild()
         self.keep_cursor_in_sight()
 
