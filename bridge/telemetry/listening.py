@@ -123,6 +123,10 @@ class ListeningSource:
         if heard:
             self._last_heard_s = self._now()
 
+    def _say(self, part: str, trouble: str) -> None:
+        """Note what is wrong with a part that goes on listening."""
+        self._troubles[part] = trouble
+
     def _keep_listening(self, part: str, listen: Callable[[], None]) -> None:
         pause_s = self.retry_s
         while not self._stop.is_set():
@@ -137,7 +141,7 @@ class ListeningSource:
             if self._stop.is_set():
                 return
             if trouble:
-                self._troubles[part] = trouble
+                self._say(part, trouble)
             pause_s = self.retry_s if self._last_heard_s != before_s else min(2.0 * pause_s, 16.0 * self.retry_s)
             self._stop.wait(pause_s)
 
