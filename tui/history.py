@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.promotion import State
 from bridge.testbed import JournalEntry, TestbedStatus
+from col.errors import InputError
 from tui.agent_link import connect
 from tui.console import EXIT_DONE, EXIT_FAILED, one_line, print_json
 from tui.plan_view import ending, promotion_json, standing, testbed_line
@@ -26,6 +27,8 @@ _SHOWN_DETAILS = ("why", "changes", "reasons", "cause", "text", "verdict", "robu
 def history_command(args: argparse.Namespace) -> int:
     """Print the journal; with `--verify` check it and say so in the exit code."""
     entries, verification = _from_file(args) if args.journal is not None else _from_agent(args)
+    if args.promotion and not any(entry.promotion_id == args.promotion for entry in entries):
+        raise InputError("no such promotion in this journal", key="--promotion", value=args.promotion)
     shown = [e for e in entries if e.number >= args.since and args.promotion in ("", e.promotion_id)]
     if args.json:
         from bridge.journal_chain import entry_facts

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.clock import SystemClock
+from bridge.journal import Journal
 from bridge.testbed import JournalEntry
 from col.errors import InputError, UnreachableError
 from tui.agent_link import address_of, credentials_for
@@ -92,3 +94,12 @@ def test_a_journal_entry_is_one_line_that_says_who_what_and_why() -> None:
     assert "\n" not in line
     for words in ("    7  2026-09-21 14:13:20", "olga (operator)", "p1", "gated -> applying", "cpu_a 1.2 -> 0.9"):
         assert words in line
+
+
+def test_the_history_of_a_promotion_that_nobody_knows_is_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Journal(tmp_path / "journal.db", SystemClock()).close()
+    assert main(["history", "--journal", str(tmp_path / "journal.db")]) == 0
+    assert main(["history", "--journal", str(tmp_path / "journal.db"), "--promotion", "p9"]) == 2
+    assert "--promotion = 'p9': no such promotion" in capsys.readouterr().err
