@@ -14,7 +14,7 @@ from .work import Work
 
 __all__ = ["Cu", "own_quota_cores"]
 
-_TICK_NS = 4_000_000
+_TICK_NS = 5_000_000
 """It wakes up so often, since waking up costs more CPU time than a packet."""
 _CGROUP = Path("/sys/fs/cgroup")
 _QUOTA_EVERY_S = 0.25

@@ -1,4 +1,4 @@
-"""A DU: a slot every ms in which packets are granted PRBs at the CPU cost of a real one.
+"""A DU: slots of 1 ms, four at a time, in which packets are granted PRBs at the CPU cost of a real one.
 
 It does with real CPU time and real packets what the twin's data plane says a DU does (radio mode `rt`): a slot that is
 not finished in time carries nothing and its data stay queued, one that is late before it begins costs less, after a
@@ -20,12 +20,15 @@ from .counters import DU, Board
 from .packets import ENTERED, HEADER, PORT_DOWN, PORT_UP, Address, drain, open_socket, send, stamp
 from .work import Chance, Work
 
-__all__ = ["Du", "Grants", "Queue"]
+__all__ = ["FRAME", "Du", "Grants", "Queue"]
+
+FRAME = 4
+"""Slots that are served together."""
 
 _MS = 1e-6
 """ms in a ns."""
 _SLOT_NS = 1_000_000
-_SLOTS_A_WAKE = 2
+_NEVER_NS = 1 << 62
 _AT = {name: place for place, name in enumerate(DU)}
 _SLOTS, _LATE, _SKIPPED, _OK = (_AT[name] for name in ("slots", "late", "skipped", "ok"))
 _WORK, _STALL, _STALLS = (_AT[name] for name in ("work_ms", "stall_ms", "stalls"))
@@ -39,36 +42,38 @@ class Queue:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._packets: deque[tuple[int, bytes]] = deque()
+        self._young: deque[tuple[int, bytes]] = deque()
+        self._ready: deque[bytes] = deque()
         self._sent_bits = 0
-        self.bits = 0
+        self.bits = self.ready_bits = 0
+        """Of all packets, and of those that may be granted."""
         self.dropped = 0
 
     def put(self, data: bytes) -> None:
         """Take a packet, or drop it where there is no room."""
-        if len(self._packets) >= self._most:
+        if len(self._young) + len(self._ready) >= self._most:
             self.dropped += 1
             return
-        self._packets.append((HEADER.unpack_from(data)[ENTERED], data))
+        self._young.append((HEADER.unpack_from(data)[ENTERED], data))
         self.bits += _bits(data)
 
-    def old_bits(self, until_ns: int) -> int:
-        """Return the bits of packets that entered by then."""
-        total = 0
-        for entered, data in self._packets:
-            if entered > until_ns:
-                break
-            total += _bits(data)
-        return total - self._sent_bits if total else 0
+    def ripen(self, until_ns: int) -> None:
+        """Let packets that entered by then be granted."""
+        young = self._young
+        while young and young[0][0] <= until_ns:
+            data = young.popleft()[1]
+            self._ready.append(data)
+            self.ready_bits += _bits(data)
 
     def take(self, bits: int) -> list[bytes]:
-        """Take so many bits; return the packets that are complete."""
+        """Take so many ready bits; return the packets that are complete."""
         self.bits -= bits
+        self.ready_bits -= bits
         self._sent_bits += bits
         done = []
-        while self._packets and self._sent_bits >= (size := _bits(self._packets[0][1])):
+        while self._ready and self._sent_bits >= (size := _bits(self._ready[0])):
             self._sent_bits -= size
-            done.append(self._packets.popleft()[1])
+            done.append(self._ready.popleft())
         return done
 
 
@@ -77,37 +82,41 @@ def _bits(data: bytes) -> int:
 
 
 class Grants:
-    """The grants of one direction: a whole number of PRBs for what waits, or a retransmission of the last one."""
+    """The grants of one direction in a frame of `FRAME` slots: what waits, after what has to be sent again."""
 
     def __init__(self, bits_per_prb: float, cap_prb: float) -> None:
         self._bpp, self.cap = bits_per_prb, cap_prb
         self._most = int(int(cap_prb) * bits_per_prb)
-        self._give = 0
-        self._last, self._owed = 0.0, 0
-        self.prb, self.blocks, self.again = 0.0, 0, 0
+        self._last, self._owed, self._again = 0.0, 0, 0
+        self.give = 0
+        """Bits that the grant made last takes from the queue."""
+        self.prb, self.blocks, self.retransmitted = 0.0, 0, 0
 
-    def grant(self, waiting_bits: int) -> float:
-        """Return the PRBs of this slot."""
-        if self._owed:
-            return self._last
-        self._give = min(waiting_bits, self._most)
-        return float(math.ceil(self._give / self._bpp)) if self._give > 0 else 0.0
+    def grant(self, waiting_bits: int) -> tuple[int, float]:
+        """Return how many slots of the frame carry a grant, and their PRBs together."""
+        again = self._again = min(self._owed, FRAME)
+        most = self._most
+        give = self.give = min(waiting_bits, most * (FRAME - again))
+        if give <= 0:
+            return again, again * self._last
+        full, rest = divmod(give, most)
+        prb = full * float(int(self.cap)) + math.ceil(rest / self._bpp)
+        return again + full + (rest > 0), again * self._last + prb
 
-    def carry(self, prb: float) -> int:
-        """Count the grant, whose slot was in time; return how many bits of the queue went with it."""
+    def carry(self, slots: int, prb: float) -> None:
+        """Count the grants of a frame that was in time."""
         self.prb += prb
-        if self._owed:
-            self._owed -= 1
-            self.again += 1
-            return 0
-        self._last = prb
-        self.blocks += 1
-        return self._give
+        self._owed -= self._again
+        self.retransmitted += self._again
+        new = slots - self._again
+        if new:
+            self.blocks += new
+            self._last = (prb - self._again * self._last) / new
 
-    def lose(self, grants: int) -> None:
+    def lose(self, slots: int) -> None:
         """So many grants have to be sent again."""
         if self._last:
-            self._owed += grants
+            self._owed += slots
 
 
 class Du:
@@ -131,36 +140,34 @@ class Du:
         self._grant_ns = int(cell["ul_grant_ms"] * 1e6)
         self._resync = min(cost["resync_ms"], cost["skip_after_ms"])
         self._inflight = int(cost["inflight_slots"])
-        self._window = (1 << (self._inflight + 2)) - 1
-        self._mask, self._jump = 0, False
+        self._served, self._jump = 0, False
         self._free = self._used = 0
         places = int(cell["buffer_packets"])
         self.down, self.up = Queue(places), Queue(places)
 
     def run(self, goes_on: Callable[[], bool] = lambda: True) -> None:
-        """Serve slots as long as it goes on."""
+        """Serve slots as long as it goes on, a frame at a time: waking up costs more CPU time than a small slot."""
         first, slot = monotonic_ns(), 0
         self._free, self._used = first, thread_time_ns()
         self._values[_AT["started_s"]] = time.monotonic()
         while goes_on():
-            # Waking up costs as much CPU time as a small slot, so it is done once for a few of them.
-            ahead = first + (slot + _SLOTS_A_WAKE) * _SLOT_NS - monotonic_ns()
+            due = first + (slot + FRAME) * _SLOT_NS
+            ahead = due - monotonic_ns()
             if ahead > 0:
                 time.sleep(ahead * 1e-9)
-            for _ in range(_SLOTS_A_WAKE):
-                slot += self._slot(first + (slot + 1) * _SLOT_NS)
+            slot += self._frame(due)
             self._show()
 
-    def _slot(self, due: int) -> int:
-        """Serve the slot that was due then [ns]; return how many slots are over with it."""
+    def _frame(self, due: int) -> int:
+        """Serve the slots of the frame whose last one was due then [ns]; return how many slots are over with it."""
         cost, values = self._cost, self._values
-        late_ms = (max(monotonic_ns(), due) - due) * _MS
-        values[_SLOTS] += 1
+        late_ms = (monotonic_ns() - due) * _MS
+        values[_SLOTS] += FRAME
         if late_ms > (self._resync if self._jump else cost["skip_after_ms"]):
-            gone = max(1, math.ceil(late_ms - self._resync))
-            values[_SLOTS] += gone - 1
+            gone = max(FRAME, math.ceil(late_ms - self._resync))
+            values[_SLOTS] += gone - FRAME
             values[_SKIPPED] += gone
-            self._mask, self._jump = 0, True
+            self._served, self._jump = 0, True
             return gone
         self._jump = False
         if self._poll.poll(0):
@@ -168,44 +175,45 @@ class Du:
                 self.down.put(data)
             for data in drain(self._from_ue):
                 self.up.put(data)
+        self.down.ripen(_NEVER_NS)
+        self.up.ripen(due - self._grant_ns)
         late = late_ms > cost["deadline_ms"]
-        down = self._dl.grant(self.down.bits)
-        up = self._ul.grant(self.up.old_bits(due - self._grant_ns))
-        demand = cost["base_ms"]
-        if down:
-            demand += cost["dl_fixed_ms"] + cost["dl_full_ms"] * down / self._n_prb
-        if up:
-            demand += cost["ul_fixed_ms"] + cost["ul_full_ms"] * up / self._n_prb
+        n_dl, prb_dl = self._dl.grant(self.down.ready_bits)
+        n_ul, prb_ul = self._ul.grant(self.up.ready_bits)
+        demand = FRAME * cost["base_ms"] + n_dl * cost["dl_fixed_ms"] + n_ul * cost["ul_fixed_ms"]
+        demand += (cost["dl_full_ms"] * prb_dl + cost["ul_full_ms"] * prb_ul) / self._n_prb
         demand *= self._chance.next() * (cost["late_cost"] if late else 1.0)
         self._work.do(demand)
         done, used = monotonic_ns(), thread_time_ns()
-        # What passed since the slot could begin and was not CPU time of ours was waiting for the CPU.
+        # What passed since the frame could begin and was not CPU time of ours was waiting for the CPU.
         stall_ms = (done - max(due, self._free) - used + self._used) * _MS
         if stall_ms > _STALL_MS:
             values[_STALL] += stall_ms
             values[_STALLS] += 1
-            lost = min(self._mask.bit_count(), self._inflight)
+            lost = min(self._served, self._inflight)
             self._dl.lose(lost)
             self._ul.lose(lost)
-            self._mask = 0
+            self._served = 0
             demand += cost["resume_ms"]
             self._work.do(cost["resume_ms"])
             done, used = monotonic_ns(), thread_time_ns()
         values[_WORK] += demand
         self._free, self._used = done, used
         if late or (done - due) * _MS > cost["deadline_ms"]:
-            values[_LATE] += 1
-            self._mask = (self._mask << 1) & self._window
-            return 1
-        self._mask = ((self._mask << 1) | 1) & self._window
-        values[_OK] += 1
-        if down and (bits := self._dl.carry(down)):
-            for data in self.down.take(bits):
+            values[_LATE] += FRAME
+            self._served = 0
+            return FRAME
+        self._served = FRAME
+        values[_OK] += FRAME
+        if n_dl:
+            self._dl.carry(n_dl, prb_dl)
+            for data in self.down.take(self._dl.give):
                 send(self._from_cu, stamp(data), self._ue)
-        if up and (bits := self._ul.carry(up)):
-            for data in self.up.take(bits):
+        if n_ul:
+            self._ul.carry(n_ul, prb_ul)
+            for data in self.up.take(self._ul.give):
                 send(self._from_ue, stamp(data), self._cu)
-        return 1
+        return FRAME
 
     def _show(self) -> None:
         values = self._values
@@ -216,5 +224,5 @@ class Du:
             values[_AT[f"dropped_{way}"]] = float(queue.dropped)
             values[_AT[f"prb_used_{way}"]] = grants.prb
             values[_AT[f"prb_available_{way}"]] = grants.cap * values[_OK]
-            values[_AT[f"tb_{way}"]], values[_AT[f"retx_{way}"]] = float(grants.blocks), float(grants.again)
+            values[_AT[f"tb_{way}"]], values[_AT[f"retx_{way}"]] = float(grants.blocks), float(grants.retransmitted)
         self._board.show()

@@ -26,7 +26,7 @@ _LEAST_BYTES = 64
 """Shorter datagrams are iperf3's greetings, not traffic."""
 
 
-_BREATH_S = 0.0005
+_BREATH_S = 0.001
 """Between two looks: a packet a look would cost more than all that is done with it."""
 
 
