@@ -19,7 +19,7 @@ __all__ = ["load_region", "save_region"]
 _TABLES = ("low", "span", "extras", "hull", "grid", "grid_mean", "grid_sd", "noise_grid")
 
 
-def save_region(region: Region, path: Path | str) -> None:
+def save_region(region: Region, path: Path | str, *, compressed: bool = True) -> None:
     """Write all that the region needs to answer, as plain arrays."""
     arrays: dict[str, Any] = {
         "format": np.array("rantwin region 1"),
@@ -65,7 +65,7 @@ def save_region(region: Region, path: Path | str) -> None:
             for name in ("z", "factor", "white"):
                 arrays[f"leaf_{i}_{name}"] = getattr(leaf.state, name)
     with Path(path).open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        (np.savez_compressed if compressed else np.savez)(file, **arrays)
 
 
 def load_region(path: Path | str) -> Region:

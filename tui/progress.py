@@ -19,7 +19,8 @@ class Status:
     """What is known while a command runs; shares are of the control box, None where not known yet.
 
     A rehearsal counts windows and trials; any other command names its own `steps`. `left_open` says that more will come
-    after `left_s`, nobody knows yet how much.
+    after `left_s`, nobody knows yet how much. `paused` says that it waits to be let go on, `following` what it tries
+    then, where that is known.
     """
 
     title: str
@@ -39,6 +40,8 @@ class Status:
     steps_name: str = ""
     steps_done: int = 0
     steps_total: int = 0
+    paused: bool = False
+    following: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 

@@ -22,11 +22,15 @@ from col.events import (
     TrialDone,
 )
 from col.plant import Intervention, PlantDescription, Trial, TrialOutcome, Windows
+from col.region import Region
 from col.specification import Specification
 from tui.progress import Progress, Status, configuration, share
 from tui.run_folder import RunFolder, StoredRun
 
 __all__ = ["Recorder", "recorded_of"]
+
+_REGION_SHARE = 49.0
+"""Seconds that pass before the region is stored again, for each that storing it took."""
 
 
 def recorded_of(stored: StoredRun, description: PlantDescription) -> Recorded:
@@ -62,6 +66,9 @@ class Recorder:
         self._folder, self._specification, self._progress, self._status = folder, specification, progress, status
         self._reference = dict(description.reference.values)
         self._elapsed = elapsed
+        self._region: Region | None = None
+        self._replays = (folder.path / "region.npz").exists()
+        self._region_from_s = -math.inf
         self._proposed: Proposed | None = None
         self._trials_began = 0.0
         self._made = self._replayed = 0
@@ -73,8 +80,31 @@ class Recorder:
     def take(self, event: Event) -> None:
         """Store what is to be stored, then show it."""
         line = self._take(event)
+        match event:
+            case TrialDone():
+                self._replays = event.recorded
+            case PriorFitted() | RegionUpdated():
+                self._region = event.region
+                if not self._replays and self._elapsed() >= self._region_from_s:
+                    self.write_region()
+            case _:
+                pass
         self._status.left_s = self._left()
         self._progress.update(self._status, line)
+
+    def write_region(self) -> None:
+        """Store the region as it is known now if that was not done yet.
+
+        Of itself that happens after each new trial unless it took more than a fiftieth of the time since it was done
+        last: the next one has it then. While recorded trials are made again, what is stored is ahead.
+        """
+        if self._region is None:
+            return
+        region, self._region = self._region, None
+        began_s = self._elapsed()
+        self._folder.write_live("region.npz", lambda path: region.save(path, compressed=False))
+        now_s = self._elapsed()
+        self._region_from_s = now_s + _REGION_SHARE * (now_s - began_s)
 
     def _take(self, event: Event) -> str:
         status = self._status

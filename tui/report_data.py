@@ -74,6 +74,14 @@ class ReportData:
         return controls
 
     @property
+    def command(self) -> str:
+        """The command that makes the run again, with the budget that it had in the end."""
+        command = str(self.manifest.get("command", "rantwin rehearse"))
+        planned = self.manifest["settings"]["max_trials"]
+        budget = (self.summary or {}).get("max_trials", planned)
+        return command if budget == planned else f"{command} --max-trials {budget}"
+
+    @property
     def reference(self) -> dict[str, float]:
         """The reference value of each control."""
         return {c["name"]: float(c["reference"]) for c in self.controls}

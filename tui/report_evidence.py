@@ -137,7 +137,7 @@ def reproduce_section(data: ReportData) -> Section:
     rows.append(["calibration", str((data.summary or manifest).get("calibration_id"))])
     versions = [[name, str(version)] for name, version in dict(manifest.get("versions", {})).items()]
     versions += [[f"machine: {name}", str(value)] for name, value in dict(manifest.get("machine", {})).items()]
-    body = f"<pre>{escape(str(manifest.get('command', 'rantwin rehearse')))}</pre>"
+    body = f"<pre>{escape(data.command)}</pre>"
     body += f'<div class="columns">{table(["setting", ""], rows)}{table(["version", ""], versions)}</div>'
     explain = "The same command with the same versions on the same machine gives the same windows, bit for bit."
     return Section(key="reproduce", title="Settings and how to repeat it", explain=explain, body=body)

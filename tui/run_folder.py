@@ -2,7 +2,9 @@
 
 What is in it: `run.json` (what the run is: scenario digest, seed, settings, versions), `scenario.toml`,
 `windows.parts/` (one Parquet file a chunk or trial while it runs, `windows.parquet` once it is done),
-`interventions.jsonl` (one line a trial), `region.npz`, `slices.npz`, `summary.json`, `report.html`.
+`interventions.jsonl` (one line a trial), `region.npz` (as it is known so far, while it runs), `slices.npz`,
+`summary.json`, `report.html`. While it runs also `progress.json` (`tui.progress_file`); `steering.json`
+(`tui.steering`) is the one file that others write.
 
 A trial exists once its line is in `interventions.jsonl`; its windows are durable before that. So a kill at any instant
 loses at most the trial that was under way, and that is made again from the same random streams.
@@ -28,11 +30,12 @@ from col.plant import Windows
 from tui.console import plain_json
 from tui.window_store import PASSIVE, fsync_folder, merge_parts, read_windows, write_windows
 
-__all__ = ["RunFolder", "StoredRun", "digest", "find_run"]
+__all__ = ["PROGRESS", "RunFolder", "StoredRun", "digest", "find_run"]
 
 MANIFEST = "run.json"
 INTERVENTIONS = "interventions.jsonl"
 SUMMARY = "summary.json"
+PROGRESS = "progress.json"
 _IDENTITY = ("scenario", "scenario_digest", "seed", "settings")
 
 
@@ -118,6 +121,7 @@ class RunFolder:
             lock.close()
             raise InputError("another process is writing to this run", source=str(self.path)) from error
         self._lock = lock
+        self.remove(PROGRESS)  # what a process that was killed said of itself
 
     def close(self) -> None:
         """Let the folder go."""
@@ -218,6 +222,16 @@ class RunFolder:
         write(partial)
         partial.replace(self.path / name)
         fsync_folder(self.path)
+
+    def write_live(self, name: str, write: Callable[[Path], object]) -> None:
+        """Do the same for what is worth nothing after a crash: nothing waits for the disk."""
+        partial = self.path / f".tmp-{name}"
+        write(partial)
+        partial.replace(self.path / name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        (self.path / name).unlink(missing_ok=True)
 
     def _part(self, kind: str, number: int) -> Path:
         return self.path / "windows.parts" / f"{kind}-{number:08d}.parquet"

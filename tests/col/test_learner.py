@@ -125,15 +125,15 @@ def test_a_budget_changed_on_the_way_learns_what_that_budget_learns_from_the_sta
     whole = all_events(
         make_plant(1, 2, "station"), make_plant(1, 2, "station").problem(), short_of(max(last, changed_at))
     )
-    budget, proposed = first, 0
+    budget, proposed = [first], 0
     events: list[Event] = []
     plant = make_plant(1, 2, "station")
-    for event in learn(plant, plant.problem(), short_of(99), 7, most_trials=lambda: budget):
+    for event in learn(plant, plant.problem(), short_of(99), 7, most_trials=lambda: budget[-1]):
         events.append(event)
         if isinstance(event, Proposed):
             proposed += 1
             if proposed == changed_at + 1:  # so many were made, the next one is proposed: it is withdrawn or made
-                budget = last
+                budget.append(last)
 
     tried, wanted = ([e.trial.intervention for e in made if isinstance(e, TrialDone)] for made in (events, whole))
     assert tried == wanted

@@ -16,7 +16,8 @@ from col.certificate import SignedCertificate
 from col.errors import InputError
 from col.plant import Control, Metric, MetricKind, Windows, concatenate_windows
 from tui.certificate_files import load_certificates
-from tui.run_folder import RunFolder
+from tui.run_folder import PROGRESS, RunFolder
+from tui.steering import read_steering
 from tui.watch.feeds_rows import Layout, columns_of, holes_in, layout_of, places_of
 from tui.watch.state import Connection, GnbPlace, PlantView, Rehearsal, RehearsalView, TrialPoint
 from tui.window_store import read_windows
@@ -68,6 +69,9 @@ class TwinFeed:
         self._received_s: float | None = None
         self._picture: TwinPicture | None = None
         self._mark: object = None
+        self._news: object = None
+        self._said: Mapping[str, Any] = {}
+        self._said_mark: object = None
 
     def poll(self, now_s: float) -> TwinPicture:
         """Return what is known of the run; a folder that is no run, or is broken, is said in words."""
@@ -92,10 +96,17 @@ class TwinFeed:
         summary_there = self._folder.is_finished
         if summary_there and writer is None:
             self._received_s = None
+        self._read_said(writer)
         mark = (len(self._parts), self._merged, len(self._lines), summary_there, writer, self._received_s,
-                self._region_mark(), self._read_certificates())  # fmt: skip
+                self._read_certificates())  # fmt: skip
+        news = (self._said_mark, self._region_mark())
         if self._picture is None or mark != self._mark:
-            self._picture, self._mark = self._make(writer), mark
+            self._picture = self._make(writer)
+        elif news != self._news:  # comes several times a second while a rehearsal runs, without any window
+            rehearsal = self._rehearsal(writer, self._picture.windows)
+            plant = replace(self._picture.plant, words=rehearsal.words)
+            self._picture = replace(self._picture, plant=plant, rehearsal=rehearsal, region_mark=news[1])
+        self._mark, self._news = mark, news
         return self._picture
 
     def _read_new(self) -> None:
@@ -122,6 +133,18 @@ class TwinFeed:
                         break
                     self._read_bytes += len(line)
                     self._lines.append(json.loads(line))
+
+    def _read_said(self, writer: int | None) -> None:
+        """Read what the process that writes the run says of itself; nothing once it has gone."""
+        path = self.path / PROGRESS
+        try:
+            facts = path.stat()
+            mark = (facts.st_ino, facts.st_mtime_ns) if writer is not None else None
+            if mark != self._said_mark:
+                said = json.loads(path.read_text(encoding="utf-8")) if mark is not None else {}
+                self._said, self._said_mark = said if isinstance(said, dict) else {}, mark
+        except (OSError, ValueError):
+            self._said, self._said_mark = {}, None
 
     def _read_certificates(self) -> int:
         files = sorted((self.path / "certificates").glob("*.json"))
@@ -185,16 +208,25 @@ class TwinFeed:
 
     def _rehearsal(self, writer: int | None, windows: Windows | None) -> RehearsalView:
         assert self._folder is not None
-        manifest = self._folder.manifest
+        manifest, said = self._folder.manifest, self._said
         settings = manifest["settings"]
         trial_windows = sum(int(line.get("windows", 0)) for line in self._lines)
         passive = max(0, (len(windows) if windows is not None else 0) - trial_windows)
-        state = Rehearsal.RUNNING if writer is not None else Rehearsal.STOPPED
-        words = "rehearsal runs" if writer is not None else "rehearsal stopped: press u to resume it"
+        total = int(settings["max_trials"])
         summary: Mapping[str, Any] = {}
-        if writer is None and self._folder.is_finished:
+        if writer is not None:
+            state = Rehearsal.PAUSED if said.get("paused") else Rehearsal.RUNNING
+            words = str(said.get("doing") or "rehearsal runs")
+            total = int(said.get("trials_total") or total)
+        elif self._folder.is_finished:
             summary = self._folder.read_json("summary.json") or {}
             state, words = Rehearsal.FINISHED, f"rehearsal finished: {summary.get('reason', '')}".rstrip(": ")
+            total = int(summary.get("max_trials", total))
+        else:
+            state, words = Rehearsal.STOPPED, "rehearsal stopped: press u to resume it"
+            with contextlib.suppress(InputError):
+                wanted = read_steering(self.path).max_trials
+                total = total if wanted is None else wanted
         return RehearsalView(
             state=state,
             run=str(self.path),
@@ -203,9 +235,12 @@ class TwinFeed:
             passive_done=min(passive, int(settings["passive_windows"])),
             passive_total=int(settings["passive_windows"]),
             trials_done=len(self._lines),
-            trials_total=int(settings["max_trials"]),
+            trials_total=max(total, len(self._lines)),
             violations=sum(line.get("verdict") == "fail" for line in self._lines),
-            region_share=summary.get("region_volume"),
+            region_share=summary.get("region_volume", said.get("region_share")),
+            left_s=said.get("left_s"),
+            following=said.get("following") or {},
+            on_testbed=manifest.get("on") is not None,
             words=words,
         )
 

@@ -12,18 +12,26 @@ from tui.watch.state import Connection, PlantView, PromotionView, Rehearsal, Wat
 
 __all__ = ["strip_text"]
 
+_BETWEEN = len(" │ ")
 _GLYPHS = {Connection.CONNECTED: ("●", "green"), Connection.LOST: ("✗", "red"), Connection.NONE: ("○", "yellow")}
 
 
 def strip_text(state: WatchState, width: int) -> Text:
-    """Return the line in `width` columns; what matters most comes first and is never cut."""
-    parts = [_testbed(state), _promotion(state.promotions, state.now_s), *_modes(state), _twin(state)]
+    """Return the line in `width` columns: what matters most comes first, and what has no room is left out whole."""
+    testbed, promotion = _testbed(state), _promotion(state.promotions, state.now_s)
+    *modes, operates = _modes(state)
+    shown = [part for part in (testbed, promotion, *modes, operates, _twin(state)) if part]
+    room = width
+    kept: list[Text] = []
+    for part in sorted(shown, key=lambda part: part is not testbed and part is not promotion):
+        space = room - (_BETWEEN if kept else 0)
+        if len(part) > space and (part is promotion or not kept):
+            part.truncate(max(space, 0), overflow="ellipsis")  # what is in flight is said as far as there is room
+        if part and len(part) <= space:
+            kept.append(part)
+            room = space - len(part)
     text = Text(no_wrap=True, overflow="ellipsis")
-    for part in parts:
-        if not part:
-            continue
-        if text and len(text) + 3 + len(part) > width and part is parts[-1]:
-            break
+    for part in (part for part in shown if part in kept):
         text.append(" │ " if text else "", "dim")
         text.append_text(part)
     return text
@@ -53,11 +61,15 @@ def _age(plant: PlantView, now_s: float) -> Text:
 def _twin(state: WatchState) -> Text:
     rehearsal = state.rehearsal
     match rehearsal.state:
-        case Rehearsal.RUNNING:
+        case Rehearsal.RUNNING | Rehearsal.PAUSED:
             done = f"{rehearsal.passive_done}/{rehearsal.passive_total} windows"
             if rehearsal.passive_done >= rehearsal.passive_total:
                 done = f"trial {rehearsal.trials_done}/{rehearsal.trials_total}"
+            if rehearsal.state is Rehearsal.PAUSED:
+                return Text(f"‖ rehearsal PAUSED {done}", "bold reverse")
             return Text(f"▶ rehearsal {done}", "bold")
+        case Rehearsal.PAUSED:
+            return Text(f"‖ rehearsal paused, trial {rehearsal.trials_done}/{rehearsal.trials_total}", "bold")
         case Rehearsal.STOPPED:
             return Text(f"■ rehearsal stopped, trial {rehearsal.trials_done}/{rehearsal.trials_total}")
         case Rehearsal.FINISHED:
