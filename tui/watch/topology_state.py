@@ -16,11 +16,13 @@ import numpy as np
 from tui.watch.marks import FAIL, HOLD, LOST, PASS, TRIAL, Mark
 from tui.watch.state import Connection, GnbPlace, Row, RowGroup, RowKind, WatchState
 
-__all__ = ["NOT_MEASURED", "SEEN", "STALE", "Part", "PartState", "cell_parts", "core_state", "host_state"]
+__all__ = ["DRIFT", "NOT_MEASURED", "SEEN", "STALE", "Part", "PartState", "cell_parts", "core_state", "host_state"]
 
 SEEN = Mark("SEEN", "o", "text")
 NOT_MEASURED = Mark("none", "-", "dim")
 STALE = Mark("STALE", "?", "hold")
+DRIFT = Mark("DRIFT", "~", "hold")
+"""What the twin did not predict, but no target of specifications: the twin is wrong there, the testbed need not be."""
 
 
 class Part(StrEnum):
@@ -101,7 +103,7 @@ def _judged(state: WatchState, part: str, rows: Iterable[Row]) -> PartState:
     rows = list(rows)
     gaps = state.gap.rows
     said = {r.key: gaps[r.key].inside for r in rows if r.key in gaps}
-    rows.sort(key=lambda r: (said.get(r.key) is not False, said.get(r.key) is None))
+    rows.sort(key=lambda r: (said.get(r.key) is not False, said.get(r.key) is None, not r.target))
     return PartState(part=part, mark=_mark(state, rows, said), rows=tuple(rows))
 
 
@@ -119,9 +121,11 @@ def _mark(state: WatchState, rows: list[Row], said: dict[str, bool | None]) -> M
         return SEEN if any(_has_value(state.twin.values.get(r.key)) for r in rows) else NOT_MEASURED
     if bed.is_stale(state.now_s):
         return STALE
-    verdicts = [inside for inside in said.values() if inside is not None]
-    if verdicts:
-        return PASS if all(verdicts) else FAIL
+    outside = [r for r in rows if said.get(r.key) is False]
+    if outside:
+        return FAIL if any(r.target for r in outside) else DRIFT
+    if any(said.values()):
+        return PASS
     metrics = [r for r in rows if r.kind is not RowKind.CONTROL]
     if any(r.target for r in metrics):
         return HOLD

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 
-from tui.watch.marks import Frame, Line, Mark, Span, cut, fit, number, rule, unit_word
+from tui.watch.jump import JumpPlace
+from tui.watch.marks import FAIL, Frame, Line, Span, cut, fit, number, rule, unit_word
 from tui.watch.messages import GnbChosen
 from tui.watch.pane import LinesPane
 from tui.watch.state import Connection, GnbPlace, PlantView, Row, RowKind, WatchState
-from tui.watch.topology_state import NOT_MEASURED, Part, PartState, cell_parts, core_state, host_state
+from tui.watch.topology_state import DRIFT, NOT_MEASURED, Part, PartState, cell_parts, core_state, host_state
 
 __all__ = ["TopologyPane", "topology_frame"]
 
@@ -63,10 +65,11 @@ def _legend(state: WatchState, width: int) -> Line:
     if plant.emulated:
         spans += [("EMULATED", "emulated"), (" ", "text")]
     for word, role in (
-        ("PASS +", "pass"), ("FAIL x", "fail"), ("HOLD ?", "hold"), ("TRIAL *", "trial"), ("SEEN o", "text"),
+        ("PASS +", "pass"), ("FAIL x", "fail"), ("DRIFT ~", "hold"), ("HOLD ?", "hold"), ("TRIAL *", "trial"),
+        ("SEEN o", "text"),
     ):  # fmt: skip
         spans += [(" ", "text"), (word, role)]
-    spans.append(("  in its prediction, outside, unsaid, being changed, no prediction", "dim"))
+    spans.append(("  as predicted, a target outside, only others outside, unsaid, being changed, no prediction", "dim"))
     return cut(spans, width)
 
 
@@ -163,9 +166,9 @@ def _explained(state: WatchState, cell: str, parts: tuple[PartState, ...], width
     for row in outside[:most]:
         gap = state.gap.rows[row.key]
         unit = unit_word(row.unit)
-        mark = Mark("FAIL", "x", "fail")
+        mark = FAIL if row.target else DRIFT
         says = f" {row.label} mean {number(gap.mean)} {unit}, predicted [{number(gap.low)}, {number(gap.high)}] {unit}"
-        lines.append(cut([(mark.text, mark.role), (says, "text")], width))
+        lines.append(cut([*mark.cells(7), (says, "text")], width))
     if not outside:
         lines.append((("arrows choose a gNB, Enter shows its rows side by side", "dim"),))
     return tuple(lines + [()] * (most + 1 - len(lines)))
@@ -193,6 +196,20 @@ class TopologyPane(LinesPane):
     def frame(self, width: int, height: int) -> Frame:
         """Return the picture of the state."""
         return topology_frame(self.state, width, height, self.cell or self.cursor)
+
+    def jump_places(self) -> list[JumpPlace]:
+        """Return the gNBs in sight: the lines of the table, or the titles of the boxes."""
+        places, top = super().jump_places(), round(self.scroll_y)
+        if places:
+            return places
+        titles = {f" {mark}gNB {place.cell} ": place.cell for place in self.state.topology for mark in ("", "›")}
+        for row, line in enumerate(self.shown.body[top : top + self._body_height]):
+            x = 0
+            for text, _ in line:
+                if text in titles:
+                    places.append(JumpPlace(x=x, y=len(self.shown.head) + row, key=titles[text]))
+                x += cell_len(text)
+        return places
 
     def put_cursor(self, key: str) -> None:
         """Put the cursor on a gNB."""
