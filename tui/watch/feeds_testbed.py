@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.promotion import Promotion
 from bridge.testbed import JournalEntry, TestbedStatus
@@ -21,6 +22,7 @@ from col.errors import InputError, RantwinError, UnreachableError
 from col.plant import Windows, concatenate_windows
 from tui.watch.feeds_rows import Layout, columns_of, holes_in, layout_of, places_of
 from tui.watch.feeds_twin import KEEP
+from tui.watch.kept import Kept
 from tui.watch.state import Connection, GnbPlace, PlantView
 
 __all__ = ["NO_TESTBED", "Link", "TestbedFeed", "TestbedPicture"]
@@ -111,6 +113,7 @@ class TestbedFeed:
         self._holes: tuple[tuple[int, int], ...] = ()
         self._journal: tuple[JournalEntry, ...] = ()
         self._promotions: dict[str, Promotion] = {}
+        self._columns: Kept[dict[str, NDArray[np.float64]]] = Kept()
         self._version, self._made, self._picture = 1, 0, TestbedPicture(plant=PlantView(name="testbed"))
 
     # --- what is known ------------------------------------------------------------------------------------------------
@@ -139,7 +142,9 @@ class TestbedFeed:
             words=self._why,
             rows=layout.rows if layout else (),
             sequence=windows.sequence if windows is not None else np.empty(0, dtype=np.int64),
-            values=columns_of(layout, windows) if layout and windows is not None else {},
+            values=self._columns.get((layout, windows), None, lambda: columns_of(layout, windows))
+            if layout and windows is not None
+            else {},
             holes=self._holes,
             window_s=plant.window_s,
             received_s=self._received_s,
