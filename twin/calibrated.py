@@ -13,10 +13,28 @@ from col.errors import InputError
 from twin.parameters import CellParameters, DuCompute
 from twin.radio import McsTable
 
-__all__ = ["PRIOR", "Calibrated", "calibrated", "calibration_names"]
+__all__ = ["PRIOR", "ZMQ_PRIOR", "Calibrated", "calibrated", "calibration_names"]
 
 PRIOR = "prior"
 """Name that stands for no calibration: the defaults of `DuCompute` and `CellParameters`."""
+ZMQ_PRIOR = "zmq-prior"
+"""Name that stands for no calibration of a gNB on a virtual radio that exchanges samples in lock-step (ZeroMQ)."""
+_LOCK_STEP = DuCompute(
+    # From the ranges of the public 5G data set of Hammar et al.: 0.6 core idle, 2.5 cores with both directions full.
+    base_ms=0.6,
+    dl_fixed_ms=0.1,
+    dl_full_ms=0.5,
+    ul_fixed_ms=0.3,
+    ul_full_ms=0.9,
+    parallelism=3.0,
+    # The radio waits for the DU: a slot is as long as its processing. In a millisecond in which the DU is still at an
+    # earlier slot none begins, none is late or lost, and there is no feedback to miss.
+    skip_after_ms=1.0,
+    resync_ms=1.0,
+    deadline_ms=1e9,
+    inflight_slots=0,
+    resume_ms=0.0,
+)
 _FOLDER = "data"
 
 
@@ -41,7 +59,7 @@ class Calibrated:
 def calibration_names() -> tuple[str, ...]:
     """Return the calibrations that come with the package."""
     files = [file.name for file in resources.files("twin").joinpath(_FOLDER).iterdir() if file.name.endswith(".json")]
-    return (PRIOR, *sorted(name.removesuffix(".json") for name in files))
+    return (PRIOR, ZMQ_PRIOR, *sorted(name.removesuffix(".json") for name in files))
 
 
 @cache
@@ -81,6 +99,19 @@ def calibrated(name: str, *, source: str = "", key: str = "calibration") -> Cali
             bits_per_prb_ul=cell.bits_per_prb_ul,
             pucch_prb=cell.pucch_prb,
             note="uncalibrated: the DU's compute cost is a prior",
+        )
+    if name == ZMQ_PRIOR:
+        return Calibrated(
+            calibration_id=ZMQ_PRIOR,
+            radio_mode="zmq",
+            mcs_table=McsTable.QAM64,
+            du=_LOCK_STEP,
+            # MCS 28 of the 64QAM table over 25 PRBs, as the data set's highest rate has it; the uplink's MCS follows
+            # from the scenario's SNR.
+            bits_per_prb_dl=628,
+            bits_per_prb_ul=737,
+            pucch_prb=4.0,
+            note="uncalibrated: compute cost and rates of the virtual radio are priors, slots stretch under starvation",
         )
     if name not in calibration_names():
         near = difflib.get_close_matches(name, calibration_names(), n=1)

@@ -155,7 +155,12 @@ class Scenario:
     def to_dict(self) -> dict[str, Any]:
         """Return the scenario as the document that it would be read from, every default filled in."""
         document: dict[str, Any] = {
-            "scenario": {"name": self.name, "title": self.title, "calibration": self.calibration, "radio_mode": "rt"},
+            "scenario": {
+                "name": self.name,
+                "title": self.title,
+                "calibration": self.calibration,
+                "radio_mode": calibrated(self.calibration).radio_mode,
+            },
             "window": table(self.window),
             "specification": {"text": self.specification.text, "alpha": self.alpha, "delta": self.delta},
             "cost": {"rate_per_core": max(self.cost.rates.values(), default=0.0)},
