@@ -33,7 +33,7 @@ _UNITS = {"cpu": "core", "memory": "MiB"}
 _LEAST = {"cpu": 0.01, "memory": 6.0}
 """What an engine takes: a quota of 1 ms in a period of 100 ms, and 6 MiB."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62})")
-_DOCKER = re.compile(r"unix:///.+|ssh://[^/\s]+|tcp://[^/\s:]+:\d{1,5}")
+_DOCKER = re.compile(r"unix:///\S+|ssh://[\w.][\w.@-]*(:\d{1,5})?(/\S+)?|tcp://[\w.-]+:\d{1,5}")
 
 
 def load_inventory(path: Path) -> Inventory:
@@ -102,7 +102,7 @@ def _known(value: str, known: Iterable[str], source: str, key: str) -> str:
 def _host(name: str, table: Section) -> HostEntry:
     docker = table.text("docker", DEFAULT_DOCKER)
     if not _DOCKER.fullmatch(docker):
-        text = "must be unix:///PATH, ssh://USER@HOST or tcp://HOST:PORT"
+        text = "must be unix:///PATH, ssh://USER@HOST[:PORT] or tcp://HOST:PORT"
         raise InputError(text, source=table.source, key=f"hosts.{name}.docker", value=docker)
     tls = None
     if docker.startswith("tcp://"):

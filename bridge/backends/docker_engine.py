@@ -1,7 +1,7 @@
 """One Docker engine: its API over a local socket, ssh or mutual TLS, with every failure put in one of our words.
 
-Only what this project asks of an engine; which API version is spoken is settled with the engine when it is first
-reached. Sessions are not shared between threads.
+Which version of the API is spoken is settled with the engine when it is first reached. No session is used by two
+threads at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bridge.backends.docker_tunnel import Tunnel
 from bridge.inventory import HostEntry
 from col.errors import InputError, OutcomeUnknownError, PlantError, RefusedError, UnreachableError
 
@@ -40,6 +41,7 @@ class Engine:
         self._free: list[Any] = []
         self._lock = threading.Lock()
         self._version: str | None = None
+        self._tunnel = Tunnel(host.docker, timeout_s) if host.docker.startswith("ssh://") else None
 
     def __str__(self) -> str:
         return f"the engine of {self._host.name} ({self._host.docker})"
@@ -69,6 +71,8 @@ class Engine:
             sessions, self._free = self._free, []
         for session in sessions:
             session.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
 
     def _ask(self, method: str, path: str, params: Mapping[str, object] | None, body: object, *, acts: bool) -> Any:
         session = self._session()
@@ -105,16 +109,16 @@ class Engine:
 
     def _session(self) -> Any:
         """Return a session that nobody uses, connected to find out the version where that is not known yet."""
+        url = self._host.docker if self._tunnel is None else self._tunnel.url()
         with self._lock:
             if self._free:
                 return self._free.pop()
         try:
             session = self._docker.APIClient(
-                base_url=self._host.docker,
+                base_url=url,
                 version=self._version,
                 timeout=self._timeout_s,
                 tls=self._tls(),
-                use_ssh_client=self._host.docker.startswith("ssh://"),
             )
         except self._docker.errors.TLSParameterError as error:
             text = " ".join(str(error).split())

@@ -14,11 +14,13 @@ import tarfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bridge.inventory import Role
 
 SOCKET = "/var/run/docker.sock"
 CALL_S = 60.0
@@ -33,6 +35,48 @@ _CODE = bytes.fromhex(
     "ebd8"  # jmp again
 )
 """About a millisecond of work, five milliseconds of sleep, for ever: the process of a container without a shell."""
+
+
+INVENTORY = """
+[testbed]
+id = "containers"
+stack = "none"
+radio_mode = "none"
+window_s = {window_s}
+
+[hosts.h1]
+docker = "{docker}"
+cgroup = "{cgroup}"
+
+{workloads}
+[gnbs.1]
+[gnbs.2]
+
+[controls.cpu_du]
+kind = "cpu"
+of = "du"
+lower = 0.02
+upper = 2.0
+resolution = 0.01
+reference = 1.0
+
+[controls.mem_du]
+kind = "memory"
+of = "du"
+lower = 16
+upper = 128
+resolution = 1
+reference = 64
+
+[controls.cpu_cu]
+kind = "cpu"
+of = "cu"
+lower = 0.02
+upper = 2.0
+resolution = 0.01
+reference = 1.0
+"""
+KEYS = [f"{role}_{number}" for role in (Role.DU, Role.CU) for number in (1, 2)]
 
 
 @functools.cache
@@ -102,6 +146,27 @@ class DockerWorld:
             container.remove(force=True)
         self.client.images.remove(f"{self.image}:1", force=True)
         self.client.close()
+
+
+def inventory(
+    world: DockerWorld,
+    folder: Path,
+    *,
+    docker: str = f"unix://{SOCKET}",
+    cgroup: str = "/sys/fs/cgroup",
+    window_s: float = 0.5,
+    elsewhere: Container[str] = (),
+    other: Mapping[str, str] | None = None,
+    extra: str = "",
+) -> Path:
+    """Write the inventory of a world's containers; those of `elsewhere` are on the host h2, which `extra` describes."""
+    tables = {key: f'host = "{"h2" if key in elsewhere else "h1"}"\ncontainer = "{world.name(key)}"' for key in KEYS}
+    workloads = "".join(
+        f"[{key.replace('_', '.')}]\n{table}\n\n" for key, table in (tables | dict(other or {})).items()
+    )
+    path = folder / "inventory.toml"
+    path.write_text(INVENTORY.format(window_s=window_s, docker=docker, cgroup=cgroup, workloads=workloads) + extra)
+    return path
 
 
 class Proxy:

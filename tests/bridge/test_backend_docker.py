@@ -7,58 +7,10 @@ import pytest
 
 from bridge.backends.base import Backend
 from bridge.backends.docker import make_backend
-from bridge.inventory import Role
 from tests.bridge.backend_contract import BackendContract
-from tests.bridge.docker_world import CALL_S, DockerWorld, needs_docker
+from tests.bridge.docker_world import CALL_S, KEYS, DockerWorld, inventory, needs_docker
 
 pytestmark = needs_docker
-
-INVENTORY = """
-[testbed]
-id = "containers"
-stack = "none"
-radio_mode = "none"
-window_s = {window_s}
-
-[hosts.h1]
-docker = "{docker}"
-
-{workloads}
-[gnbs.1]
-[gnbs.2]
-
-[controls.cpu_du]
-kind = "cpu"
-of = "du"
-lower = 0.02
-upper = 2.0
-resolution = 0.01
-reference = 1.0
-
-[controls.mem_du]
-kind = "memory"
-of = "du"
-lower = 16
-upper = 128
-resolution = 1
-reference = 64
-
-[controls.cpu_cu]
-kind = "cpu"
-of = "cu"
-lower = 0.02
-upper = 2.0
-resolution = 0.01
-reference = 1.0
-"""
-KEYS = [f"{role}_{number}" for role in (Role.DU, Role.CU) for number in (1, 2)]
-
-
-def inventory(world: DockerWorld, folder: Path, *, docker: str = "unix:///var/run/docker.sock") -> Path:
-    workloads = "".join(f'[{key.replace("_", ".")}]\nhost = "h1"\ncontainer = "{world.name(key)}"\n\n' for key in KEYS)
-    path = folder / "inventory.toml"
-    path.write_text(INVENTORY.format(window_s=0.5, docker=docker, workloads=workloads))
-    return path
 
 
 @pytest.fixture(scope="module")
