@@ -95,13 +95,20 @@ def read_steering(run: Path) -> Steering:
 
 
 def write_steering(run: Path, steering: Steering) -> None:
-    """Write the file, whole or not at all; durable on return."""
+    """Write the file, whole or not at all; durable on return.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     partial = run / f".tmp-{os.getpid()}-{STEERING}"
-    with partial.open("w", encoding="utf-8") as sink:
-        sink.write(json.dumps(steering.to_dict()) + "\n")
-        sink.flush()
-        os.fsync(sink.fileno())
-    partial.replace(run / STEERING)
+    try:
+        with partial.open("w", encoding="utf-8") as sink:
+            sink.write(json.dumps(steering.to_dict()) + "\n")
+            sink.flush()
+            os.fsync(sink.fileno())
+        partial.replace(run / STEERING)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror or error})", source=str(run / STEERING)) from error
 
 
 def _check_keys(entry: object, known: tuple[str, ...], source: str, key: str) -> None:

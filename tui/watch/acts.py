@@ -13,7 +13,7 @@ from bridge.promotion import Promotion
 from col.errors import InputError, RantwinError, RefusedError
 from col.specification import Verdict
 from tui.plan_view import change_lines, reason_lines, standing
-from tui.watch.state import Rehearsal, Severity
+from tui.watch.state import Rehearsal, RehearsalView, Severity
 
 if TYPE_CHECKING:
     from tui.watch.app import WatchApp
@@ -24,6 +24,8 @@ __all__ = ["CHANGES_TESTBED", "Acts"]
 
 CHANGES_TESTBED = frozenset({"approve", "confirm", "roll back", "kill switch", "serve"})
 """What needs `--operate`: all that acts on a testbed, or starts one."""
+
+_ALIVE = (Rehearsal.RUNNING, Rehearsal.PAUSED)
 
 
 class Acts:
@@ -45,6 +47,9 @@ class Acts:
             "rehearse": self._rehearse,
             "stop": self._stop,
             "resume": self._resume,
+            "pause": self._pause,
+            "step": self._step,
+            "budget": self._budget,
             "serve": self._serve,
         }
         try:
@@ -124,7 +129,7 @@ class Acts:
     def _stop(self) -> None:
         runner, rehearsal = self._runner(), self._app.state.rehearsal
         run = Path(rehearsal.run) if rehearsal.run else None
-        if not runner.is_running and rehearsal.state is not Rehearsal.RUNNING:
+        if not runner.is_running and rehearsal.state not in _ALIVE:
             raise RefusedError(("no rehearsal runs",))
 
         def stop() -> None:
@@ -137,11 +142,64 @@ class Acts:
             self._ask("Stop it?", ["Another process rehearses this run; it can be resumed."], "stop", stop)
 
     def _resume(self) -> None:
-        run = self._app.state.rehearsal.run
-        if not run:
-            raise RefusedError(("there is no run to resume",))
-        self._runner().resume(Path(run))
-        self._app.tell(f"rehearsal goes on in {run}")
+        runner, rehearsal = self._runner(), self._rehearsal()
+        run = Path(rehearsal.run)
+        self._may_try(rehearsal)
+        waits = runner.wanted(run).hold is not None
+        if rehearsal.state in _ALIVE and waits:
+            runner.go_on(run)
+            self._app.tell("rehearsal goes on; P pauses it")
+            return
+        runner.resume(run)
+        self._app.tell(f"rehearsal goes on in {run}" + (", and waits where it was paused: u again" if waits else ""))
+
+    def _pause(self) -> None:
+        runner, rehearsal = self._runner(), self._rehearsal(alive=True)
+        run = Path(rehearsal.run)
+        if runner.wanted(run).hold is not None:
+            self._resume()
+            return
+        runner.pause(run)
+        self._app.tell("rehearsal pauses as soon as what is under way is done; S makes one step, u goes on")
+
+    def _step(self) -> None:
+        runner, rehearsal = self._runner(), self._rehearsal(alive=True)
+        self._may_try(rehearsal)
+        runner.step(rehearsal)
+        self._app.feeds.wake()
+
+    def _budget(self) -> None:
+        from tui.watch.ask_number import AskNumber
+
+        runner, rehearsal = self._runner(), self._rehearsal()
+        if rehearsal.state is Rehearsal.FINISHED:
+            raise RefusedError(("the rehearsal is finished: what it learned is certified as it is",))
+        self._may_try(rehearsal)
+        run = Path(rehearsal.run)
+        lines = [f"{rehearsal.trials_done} of {rehearsal.trials_total} trials are made.",
+                 "Fewer than are made end it; then it certifies what it has learned."]  # fmt: skip
+
+        def answered(trials: int | None) -> None:
+            if trials is not None:
+                self._guarded(lambda: runner.budget(run, trials))
+                self._app.tell(f"the rehearsal makes {trials} trials in all")
+
+        self._app.push_screen(AskNumber("How many trials in all?", lines, rehearsal.trials_total), answered)
+
+    def _rehearsal(self, *, alive: bool = False) -> RehearsalView:
+        """Return the rehearsal that is shown; refuse where there is none, or none that runs."""
+        rehearsal = self._app.state.rehearsal
+        if not rehearsal.run:
+            raise RefusedError(("there is no run: n rehearses",))
+        if alive and rehearsal.state not in _ALIVE:
+            raise RefusedError((f"no rehearsal runs: {rehearsal.words}",))
+        return rehearsal
+
+    def _may_try(self, rehearsal: RehearsalView) -> None:
+        """Refuse what leads to trials on a testbed to a screen that may change none."""
+        if rehearsal.on_testbed and not self._app.look.operate:
+            text = "this run tries on a testbed; 'rantwin watch --operate' may let it go on"
+            raise RefusedError((f"read-only: {text}",))
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
@@ -172,12 +230,16 @@ class Acts:
 
         def answered(yes: bool | None) -> None:
             if yes:
-                try:
-                    act()
-                except RantwinError as error:
-                    self._app.complain(error)
+                self._guarded(act)
 
         self._app.push_screen(AskWord(title, lines, word), answered)
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """Do it, and say what went wrong."""
+        try:
+            act()
+        except RantwinError as error:
+            self._app.complain(error)
 
     def _do(self, act: Callable[[], str]) -> None:
         """Do it in a thread and say how it ended."""

@@ -12,18 +12,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from col.errors import InputError
 from tui.config_dir import ConfigDir
 from tui.run_folder import RunFolder
+from tui.steering import Steering, read_steering, write_steering
 from tui.watch.feeds_twin import writer_of
+from tui.watch.state import RehearsalView
 
 __all__ = ["AgentStarter", "RehearsalRunner"]
 
 
 class RehearsalRunner:
-    """Starts, stops and resumes rehearsals, one at a time; `log` takes what they say."""
+    """Starts, stops and resumes rehearsals, one at a time; `log` takes what they say.
+
+    A run is paused, stepped and given another budget through its folder, whichever process writes it.
+    """
 
     def __init__(self, runs_dir: Path, log: Path, command: Sequence[str] = (sys.executable, "-m", "tui.cli")) -> None:
         self._runs_dir, self._log, self._command = runs_dir, log, tuple(command)
@@ -78,6 +84,33 @@ class RehearsalRunner:
             raise InputError("no rehearsal runs")
         self._stopped = True
         os.kill(pid, signal.SIGTERM)
+
+    def wanted(self, run: Path) -> Steering:
+        """Return what is wanted of a run."""
+        return read_steering(run)
+
+    def pause(self, run: Path) -> None:
+        """Let it wait before its next trial, or before its next chunk of passive windows."""
+        write_steering(run, read_steering(run).paused())
+
+    def go_on(self, run: Path) -> None:
+        """Let it wait no longer."""
+        write_steering(run, read_steering(run).going_on())
+
+    def step(self, rehearsal: RehearsalView) -> None:
+        """Let it do one more thing, then wait: a trial, or a chunk of passive windows."""
+        run = Path(rehearsal.run)
+        wanted = read_steering(run).stepped(
+            windows=rehearsal.passive_done,
+            windows_total=rehearsal.passive_total,
+            chunk=int(RunFolder.open(run).manifest["settings"].get("passive_chunk", 1)),
+            trials=rehearsal.trials_done,
+        )
+        write_steering(run, wanted)
+
+    def budget(self, run: Path, trials: int) -> None:
+        """Let it make so many trials in all."""
+        write_steering(run, replace(read_steering(run), max_trials=trials))
 
     def trouble(self) -> str:
         """Return what a process that ended badly said last, once; empty otherwise."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,17 +25,21 @@ __all__ = ["RegionFeed"]
 FloatArray = NDArray[np.float64]
 
 POINTS = 41
-WAITS = "no region yet: it is estimated while the rehearsal runs and is in the run folder at its end"
+WAITS = "no region yet: there is one once the passive windows are watched, and it grows with each trial"
+_SHARE = 19.0
+"""Seconds that pass before a region that grows is read again, for each that reading and slicing it took."""
 
 
 class RegionFeed:
     """Keeps the region of a run and the slice that was asked for last; `view` computes only what changed.
 
-    Evaluating a slice takes a fifth of a second for four gNBs, so this belongs into a thread.
+    Evaluating a slice takes from some milliseconds to a fifth of a second for four gNBs, so this belongs into a thread;
+    while a rehearsal runs the region is another one after each trial, and is looked at as often as costs little.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path / "region.npz"
+    def __init__(self, path: Path, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._path, self._clock = path / "region.npz", clock
+        self._from_s = -math.inf
         self._mark: object = None
         self._region: Region | None = None
         self._trouble = ""
@@ -69,25 +75,30 @@ class RegionFeed:
             current=current,
             confirmed=confirmed,
             cheapest=picture.cheapest,
+            following=picture.rehearsal.following,
             cursor=cursor,
         )
-        region = self._load(picture.region_mark)
+        began_s = self._clock()
+        is_new = picture.region_mark != self._mark and (self._region is None or began_s >= self._from_s)
+        region = self._load(picture.region_mark) if is_new else self._region
         if region is None:
             return replace(view, words=self._trouble or WAITS)
         xs, ys, lower = self._sliced(region, picture.controls, axes, through)
+        if is_new:
+            now_s = self._clock()
+            self._from_s = now_s + _SHARE * (now_s - began_s)
         view = replace(view, x_values=xs, y_values=ys, lower=lower, words=region.empty_because)
         return view if cursor is None else _at_cursor(view, region, cursor, through)
 
     def _load(self, mark: tuple[float, int] | None) -> Region | None:
-        if mark != self._mark:
-            self._mark, self._region, self._trouble, self._slice_key = mark, None, "", None
-            if mark is not None:
-                from col.region import Region
+        self._mark, self._region, self._trouble, self._slice_key = mark, None, "", None
+        if mark is not None:
+            from col.region import Region
 
-                try:
-                    self._region = Region.load(self._path)
-                except InputError as error:
-                    self._trouble = str(error)
+            try:
+                self._region = Region.load(self._path)
+            except InputError as error:
+                self._trouble = str(error)
         return self._region
 
     def _sliced(

@@ -156,19 +156,22 @@ def _marks(region: RegionView, w: int, h: int) -> dict[tuple[int, int], Span]:
     for trial in region.trials:
         put(trial.values, verdict_mark(trial.verdict).glyph)
     put(region.cheapest, "$")
+    put(region.following, "▷")
     put(region.confirmed, "◇")
     put(region.current, "◆")
     return marks
 
 
-def heat_legend(alpha: float) -> tuple[Line, Line]:
-    """Return what the glyphs mean, in two lines."""
+def heat_legend(alpha: float, *, has_next: bool = False) -> tuple[Line, Line]:
+    """Return what the glyphs mean, in two lines; `has_next` if the map has what is tried next."""
     edges = band_edges(alpha)
     spans: list[Span] = [("P ≥ ", "dim")]
     for k, glyph in enumerate(BAND_GLYPHS):
         spans += [(glyph * 2, f"heat{k}"), (" 0 " if k == 0 else f" {edges[k - 1]:.2f} ", "dim")]
     spans += [(BORDER, "border"), (f" border at α {alpha:g}", "dim")]
-    marks = "◆ in force  ◇ confirmed  $ cheapest  + x ? trials pass, fail, hold  ╋ cursor"
+    marks = (
+        "▷ next  " if has_next else ""
+    ) + "◆ in force  ◇ confirmed  $ cheapest  + x ? trials pass, fail, hold  ╋ cursor"
     return tuple(spans), ((marks, "dim"),)
 
 

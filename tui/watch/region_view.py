@@ -11,12 +11,13 @@ from textual import events
 from textual.binding import Binding, BindingType
 
 from col.plant import Control
+from tui.progress import duration
 from tui.watch.dialogs import Choose
 from tui.watch.marks import Frame, Line, Span, cut, fit, number, rule, unit_word, verdict_mark, wrap
 from tui.watch.messages import AxesChosen, CursorMoved
 from tui.watch.pane import LinesPane
 from tui.watch.region_map import bound_at, heat_legend, heat_map, value_step
-from tui.watch.state import RegionView, RehearsalView, TrialPoint, WatchState
+from tui.watch.state import RegionView, Rehearsal, RehearsalView, TrialPoint, WatchState
 
 __all__ = ["RegionPane", "default_cursor", "map_size", "region_frame"]
 
@@ -60,7 +61,7 @@ def region_frame(state: WatchState, width: int, height: int, cursor: tuple[float
     picture = list(heat_map(region, wide, tall, cursor))
     if region.words:
         head[1] = ((fit(region.words, width), "hold"),)
-    legend = [cut(line, width) for line in heat_legend(region.alpha)]
+    legend = [cut(line, width) for line in heat_legend(region.alpha, has_next=bool(region.following))]
     if width < _SIDE_FROM:
         return Frame(head=(*head, *picture, *legend, *_at_cursor(region, cursor, width)[:_BELOW]))
     beside = _side(width)
@@ -74,7 +75,8 @@ def rehearsal_line(rehearsal: RehearsalView, width: int) -> Line:
     if not rehearsal.run:
         return ((fit(rehearsal.words or "no run is shown", width), "hold"),)
     spans: list[Span] = [(f"rehearsal {str(rehearsal.state).upper()}", "title")]
-    if rehearsal.passive_total:
+    is_alive = rehearsal.state in (Rehearsal.RUNNING, Rehearsal.PAUSED)
+    if rehearsal.passive_total and (rehearsal.passive_done < rehearsal.passive_total or not is_alive):
         spans.append((f"  passive {rehearsal.passive_done}/{rehearsal.passive_total}", "text"))
     spans.append((f"  trials {rehearsal.trials_done}/{rehearsal.trials_total}", "text"))
     if rehearsal.violations:
@@ -84,10 +86,11 @@ def rehearsal_line(rehearsal: RehearsalView, width: int) -> Line:
         spans.append(("  no violation +", "pass"))
     if rehearsal.region_share is not None:
         spans.append((f"  region {rehearsal.region_share:.1%} of the box", "text"))
-    spans.append((f"  {PurePath(rehearsal.run).name}", "dim"))
-    if rehearsal.words:
-        spans.append((f"  {rehearsal.words}", "dim"))
-    return cut(spans, width)
+    if rehearsal.left_s is not None and rehearsal.state is Rehearsal.RUNNING:
+        spans.append((f"  {duration(rehearsal.left_s)} left", "text"))
+    name: Span = (f"  {PurePath(rehearsal.run).name}", "dim")
+    words: Span = (f"  {rehearsal.words}" if rehearsal.words else "", "hold" if is_alive else "dim")
+    return cut([*spans, words, name] if is_alive else [*spans, name, words], width)
 
 
 def _title(region: RegionView, width: int) -> Line:
@@ -182,7 +185,11 @@ def _trial_lines(region: RegionView, cursor: tuple[float, float] | None, width: 
 class RegionPane(LinesPane):
     """The region with a cursor that the arrows move; says where it is and which controls are wanted."""
 
-    HELP = "Arrows move the cursor, X and Y choose the controls, . and , go through the trials in order."
+    HELP = (
+        "Arrows move the cursor, X and Y choose the controls, . and , go through the trials in order. "
+        "The map follows a rehearsal while it runs: P pauses it, S lets it make one trial (▷ is the next one), "
+        "u goes on, B changes how many it may make."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1,0)", "left", show=False, id="region-left"),
         Binding("right", "move(1,0)", "right", show=False, id="region-right"),

@@ -68,8 +68,6 @@ def _twin(state: WatchState) -> Text:
             if rehearsal.state is Rehearsal.PAUSED:
                 return Text(f"‖ rehearsal PAUSED {done}", "bold reverse")
             return Text(f"▶ rehearsal {done}", "bold")
-        case Rehearsal.PAUSED:
-            return Text(f"‖ rehearsal paused, trial {rehearsal.trials_done}/{rehearsal.trials_total}", "bold")
         case Rehearsal.STOPPED:
             return Text(f"■ rehearsal stopped, trial {rehearsal.trials_done}/{rehearsal.trials_total}")
         case Rehearsal.FINISHED:
