@@ -116,7 +116,7 @@ class Iperf3Source(ListeningSource):
                 if isinstance(item, Interval) and item.sender == self._sender:
                     ago_s = 0.0 if item.wall_end_s is None else max(0.0, wall_s - item.wall_end_s)
                     self._flows[flow].add(heard_s - ago_s, (heard_s, item))
-                    self._note(flow)
+                    self._note(flow, heard_s)
 
     def _follow(self, path: Path) -> None:
         """Read what is appended to a file, also when it is written anew or replaced; what it had before is old."""

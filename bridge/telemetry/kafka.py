@@ -86,7 +86,7 @@ class KafkaSource(ListeningSource):
             if not await self._unless_stopped(_begin(consumer)):
                 return
             self.listening = True
-            self._note("topic", heard=False)
+            self._note("topic")
             while not self._stop.is_set():
                 for messages in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                     for message in messages:
@@ -119,8 +119,9 @@ class KafkaSource(ListeningSource):
         if not values:
             self._say("topic", f"a message without any of the columns {', '.join(c.column for c in self._columns)}")
             return
-        self._messages.add(self._now(), (self._period_s if span_s is None else span_s, values))
-        self._note("topic")
+        heard_s = self._now()
+        self._messages.add(heard_s, (self._period_s if span_s is None else span_s, values))
+        self._note("topic", heard_s)
 
     def _values(self, start_s: float, end_s: float) -> dict[str, float]:
         found: dict[str, float] = {}

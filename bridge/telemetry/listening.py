@@ -117,11 +117,11 @@ class ListeningSource:
         for thread in threads:
             thread.join(_JOIN_S)
 
-    def _note(self, part: str, *, heard: bool = True) -> None:
-        """Note that a part works, and by default that it was heard now."""
+    def _note(self, part: str, heard_s: float | None = None) -> None:
+        """Note that a part works, and when it was heard if it was."""
         self._troubles.pop(part, None)
-        if heard:
-            self._last_heard_s = self._now()
+        if heard_s is not None:
+            self._last_heard_s = heard_s
 
     def _say(self, part: str, trouble: str) -> None:
         """Note what is wrong with a part that goes on listening."""

@@ -132,8 +132,9 @@ class Open5gsSource(ListeningSource):
     def _poll(self, name: str) -> None:
         while not self._stop.is_set():
             look = self._look(name)
-            self._looks[name].add(self._now(), look)
-            self._note(name)
+            heard_s = self._now()
+            self._looks[name].add(heard_s, look)
+            self._note(name, heard_s)
             self._stop.wait(self._poll_s)
 
     def _look(self, name: str) -> _Look:

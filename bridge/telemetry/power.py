@@ -116,13 +116,16 @@ class PowerSource(ListeningSource):
         before: tuple[float, tuple[float, ...]] | None = None
         while not self._stop.is_set():
             at_s, energies = self._now(), self._energies()
-            if before is not None and at_s > before[0]:
-                watts = _watts(before[1], energies, self._zones, at_s - before[0])
-                if watts is not None:
-                    self._spans.add(at_s, (at_s - before[0], watts))
-            before = (at_s, energies)
-            self._note("meter")
+            if before is None or at_s > before[0]:
+                if before is not None:
+                    self._add(before[0], at_s, _watts(before[1], energies, self._zones, at_s - before[0]))
+                before = (at_s, energies)
+                self._note("meter", at_s)
             self._stop.wait(self._poll_s)
+
+    def _add(self, before_s: float, at_s: float, watts: float | None) -> None:
+        if watts is not None:
+            self._spans.add(at_s, (at_s - before_s, watts))
 
     def _energies(self) -> tuple[float, ...]:
         try:
@@ -135,11 +138,11 @@ class PowerSource(ListeningSource):
         while not self._stop.is_set():
             at_s = self._now()
             busy, total = self._ticks()
-            if before is not None and at_s > before[0] and total > before[2] and busy >= before[1]:
-                share = min(1.0, (busy - before[1]) / (total - before[2]))
-                self._spans.add(at_s, (at_s - before[0], self._estimate.at(share)))
-            before = (at_s, busy, total)
-            self._note("meter")
+            if before is None or at_s > before[0]:
+                if before is not None and total > before[2] and busy >= before[1]:
+                    self._add(before[0], at_s, self._estimate.at(min(1.0, (busy - before[1]) / (total - before[2]))))
+                before = (at_s, busy, total)
+                self._note("meter", at_s)
             self._stop.wait(self._poll_s)
 
     def _ticks(self) -> tuple[float, float]:

@@ -21,6 +21,7 @@ GROUP = "rantwin.telemetry"
 _BUILT_IN: Mapping[str, str] = {
     "iperf3": "bridge.telemetry.iperf3",
     "kafka": "bridge.telemetry.kafka",
+    "lab": "bridge.lab.source",
     "open5gs": "bridge.telemetry.open5gs",
     "power": "bridge.telemetry.power",
     "srsran": "bridge.telemetry.srsran",

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from bridge.telemetry.door import Table
 from bridge.telemetry.listening import Heard, ListeningSource, TroubleError, enough
 from bridge.telemetry.source import Now, SourceMetric
-from bridge.telemetry.srsran_messages import OLD_DIALECT, REPLY, UNREADABLE, Cell, Message, decode
+from bridge.telemetry.srsran_messages import OLD_DIALECT, REPLY, Cell, Message, decode
 from col.errors import InputError
 from col.plant import Metric, MetricKind
 
@@ -71,7 +71,10 @@ LAYERS: Mapping[str, tuple[tuple[str, str, MetricKind, str], ...]] = {
 
 
 def make_source(config: Mapping[str, object], now: Now) -> SrsranSource:
-    """Return the source of a gNB: `url` (ws://HOST:8001), `gnb`, and optionally `layers`, `pci`, `period_s`."""
+    """Return the source of a gNB: `url` (ws://HOST:8001), `gnb`, and optionally `layers`, `pci`, `period_s`.
+
+    `layers` are those that the gNB's `metrics.layers` enable; a gNB that is silent for `patience_s` is asked anew.
+    """
     table = Table(config, "srsran")
     url = table.text("url")
     if not url.startswith(("ws://", "wss://")):
@@ -81,14 +84,16 @@ def make_source(config: Mapping[str, object], now: Now) -> SrsranSource:
         if layer not in LAYERS:
             raise table.wrong("layers", f"must be of {', '.join(LAYERS)}")
     pci = table.number("pci", -1, low=-1, high=1007)
+    period_s = table.number("period_s", 1.0, low=0.1, high=60)
     source = SrsranSource(
         url,
         table.text("gnb"),
         now,
         layers=layers,
         pci=None if pci < 0 else int(pci),
-        period_s=table.number("period_s", 1.0, low=0.1, high=60),
+        period_s=period_s,
         slots_per_s=1000.0 * table.number("scs_khz", 15, low=15, high=240) / 15.0,
+        patience_s=table.number("patience_s", max(3.0, 3.0 * period_s), low=1, high=3600),
     )
     table.done()
     return source
@@ -107,6 +112,7 @@ class SrsranSource(ListeningSource):
         pci: int | None = None,
         period_s: float = 1.0,
         slots_per_s: float = 1000.0,
+        patience_s: float = 3.0,
     ) -> None:
         offered = [
             SourceMetric(metric=Metric(name=f"{stem}_{gnb}", unit=unit, kind=kind, description=text))
@@ -115,7 +121,8 @@ class SrsranSource(ListeningSource):
         ]
         super().__init__(f"srsRAN at {url}", offered, now, stale_after_s=3.0 * period_s)
         self._url, self._gnb, self._pci = url, gnb, pci
-        self._period_s, self._slots_per_s = period_s, slots_per_s
+        self._period_s, self._slots_per_s, self._patience_s = period_s, slots_per_s, patience_s
+        self._scheduled = "sched" in layers
         self._reports: Heard[tuple[Cell, ...]] = Heard()
         self._others: Heard[Message] = Heard()
 
@@ -129,22 +136,29 @@ class SrsranSource(ListeningSource):
         return ": is the gNB alive?"
 
     def _listen(self) -> None:
-        client = _client()
-        try:
-            connection = client.connect(
-                self._url, open_timeout=_OPEN_S, close_timeout=1.0, max_size=_MOST_BYTES, compression=None, proxy=None
-            )
-        except TimeoutError as error:
-            raise TroubleError("takes no connection: the gNB hangs, or its host is away") from error
-        except Exception as error:
-            text = f"cannot connect ({error}): does the gNB run, with remote_control.enabled: true?"
-            raise TroubleError(text) from error
-        with contextlib.closing(connection):
+        with self._connected() as connection:
             connection.send(_SUBSCRIBE)
             self._hear(connection)
 
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Any]:
+        client = _client()
+        with contextlib.ExitStack() as stack:
+            try:
+                connection = stack.enter_context(
+                    client.connect(
+                        self._url, open_timeout=_OPEN_S, close_timeout=1.0, max_size=_MOST_BYTES, compression=None,
+                        proxy=None,
+                    )
+                )  # fmt: skip
+            except TimeoutError as error:
+                raise TroubleError("takes no connection: the gNB hangs, or its host is away") from error
+            except Exception as error:
+                text = f"cannot connect ({error}): does the gNB run, with remote_control.enabled: true?"
+                raise TroubleError(text) from error
+            yield connection
+
     def _hear(self, connection: Any) -> None:
-        patience_s = max(3.0, 3.0 * self._period_s)
         last = time.monotonic()
         while not self._stop.is_set():
             try:
@@ -159,23 +173,25 @@ class SrsranSource(ListeningSource):
                 raise TroubleError("speaks the metrics of a release before 25.10: at least 25.10 is needed")
             if message is not None and self._keep(message):
                 last = time.monotonic()
-            elif time.monotonic() - last > patience_s:
-                text = f"subscribed, but no report for {patience_s:.0f} s"
+            elif time.monotonic() - last > self._patience_s:
+                text = f"subscribed, but no report for {self._patience_s:.0f} s"
                 raise TroubleError(f"{text}: the gNB hangs, or metrics.layers.enable_sched is false")
 
     def _keep(self, message: Message) -> bool:
-        """Keep a report and say whether it was one of the scheduler, by which the gNB is known to live."""
-        if message.kind in (REPLY, UNREADABLE):
+        """Keep a report and say whether the gNB is known by it to live: the scheduler's where there are any."""
+        heard_s = self._now()
+        if message.kind == "cells":
+            cells = tuple(cell for cell in message.cells if self._pci in (None, cell.pci))
+            if not cells:
+                return False
+            self._reports.add(heard_s, cells)
+        elif message.values:
+            self._others.add(heard_s, message)
+            if self._scheduled:
+                return False
+        else:
             return False
-        if message.kind != "cells":
-            if message.values:
-                self._others.add(self._now(), message)
-            return False
-        cells = tuple(cell for cell in message.cells if self._pci in (None, cell.pci))
-        if not cells:
-            return False
-        self._reports.add(self._now(), cells)
-        self._note("metrics")
+        self._note("metrics", heard_s)
         return True
 
     def _values(self, start_s: float, end_s: float) -> dict[str, float]:
@@ -233,12 +249,15 @@ def _others(messages: Iterable[Message], expected: float) -> dict[str, float]:
             values = [one[key] for one in by_kind.get(kind, ()) if key in one]
             if enough(len(values), expected):
                 found[stem] = sum(values) / len(values)
-    if worst := [one["slot_max_us"] for one in by_kind.get("du", ()) if "slot_max_us" in one]:
+    worst = [one["slot_max_us"] for one in by_kind.get("du", ()) if "slot_max_us" in one]
+    if enough(len(worst), expected):
         found["lat_mac_max"] = max(worst)
-    if by_kind.get("cu-cp"):
-        found["ho"] = sum(one.get("handovers", 0.0) for one in by_kind["cu-cp"])
+    handovers = [one["handovers"] for one in by_kind.get("cu-cp", ()) if "handovers" in one]
+    if enough(len(handovers), expected):
+        found["ho"] = sum(handovers)
     bearers = [one for one in by_kind.get("rlc_metrics", ()) if "rlc_sdus" in one and "rlc_wait_ms" in one]
-    if sdus := sum(one["rlc_sdus"] for one in bearers):
+    sdus = sum(one["rlc_sdus"] for one in bearers)
+    if enough(len(bearers), expected) and sdus > 0:
         found["dly_rlc"] = sum(one["rlc_wait_ms"] for one in bearers) / sdus
     return found
 
