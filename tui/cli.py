@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tui.arguments import Parser
+from tui.cli_lab import add_lab_commands
 from tui.cli_runs import add_run_commands
 from tui.cli_testbed import add_testbed_commands
 from tui.cli_watch import add_watch_command, opens_screen
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_run_commands(commands)
     add_testbed_commands(commands)
     add_watch_command(commands)
+    add_lab_commands(commands)
     return parser
 
 

@@ -1,0 +1,234 @@
+"""The lab's own telemetry: the counters of its processes, read from the folder that they share with this machine.
+
+Table in the inventory: `source = "lab"`, `counters` (the folder), `gnbs` (their numbers, each with one CU of the same
+number). What a DU or CU counts itself is missing for a window in which it started anew or stood still; what the two
+ends count goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.lab.worker.counters import CU, DU, NOW, TRAFFIC, read_board
+from bridge.telemetry.source import KEPT_S, Now, Sample, SourceMetric, sample_of
+from col.errors import InputError
+from col.plant import Metric, MetricKind
+
+__all__ = ["LabSource", "make_source"]
+
+_EVERY_S = 0.1
+_SILENT_S = 1.0
+"""A process that wrote nothing for so long stands still: a period of the kernel's CPU limits is a tenth of it."""
+_O, _T = MetricKind.OBSERVABLE, MetricKind.TARGET
+_METRICS = (
+    ("load_dl", "Mbit/s", _O, "offered at the sender, downlink"),
+    ("load_ul", "Mbit/s", _O, "offered at the sender, uplink"),
+    ("prb_dl", "%", _O, "PRBs used, of those of slots served in time, downlink"),
+    ("prb_ul", "%", _O, "PRBs used, of those of slots served in time, uplink"),
+    ("late_du", "1", _O, "share of slots lost because the DU was late"),
+    ("nok_dl", "1", _O, "share of transport blocks not acknowledged, downlink"),
+    ("nok_ul", "1", _O, "share of transport blocks not acknowledged, uplink"),
+    ("bs_dl", "kB", _O, "backlog at the end of the window, downlink"),
+    ("bsr", "kB", _O, "backlog at the end of the window, uplink"),
+    ("cap_du_dl", "Mbit/s", _O, "what the DU stage could carry at this load, downlink"),
+    ("cap_du_ul", "Mbit/s", _O, "what the DU stage could carry at this load, uplink"),
+    ("cap_cu", "Mbit/s", _O, "what the CU could carry at this load, both directions together"),
+    ("thp_dl", "Mbit/s", _T, "delivered, downlink"),
+    ("thp_ul", "Mbit/s", _T, "delivered, uplink"),
+    ("dly_dl", "ms", _T, "mean one-way delay, downlink"),
+    ("dly_ul", "ms", _T, "mean one-way delay, uplink"),
+    ("jit_ul", "ms", _T, "interarrival jitter at the end of the window (RFC 3550), uplink"),
+)
+_BOARDS = (("du", DU), ("cu", CU), ("ue", TRAFFIC), ("core", TRAFFIC))
+
+Board = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """All boards at one moment, on the clock of the windows."""
+
+    at_s: float
+    boards: Mapping[tuple[str, str], Board]
+
+
+def make_source(table: Mapping[str, object], now: Now) -> LabSource:
+    """Return the source that the table describes; InputError says what is wrong with it."""
+    for key in table:
+        if key not in ("counters", "gnbs"):
+            raise InputError("no such key; the lab's source has `counters` and `gnbs`", key=f"telemetry.lab.{key}")
+    counters, gnbs = table.get("counters"), table.get("gnbs")
+    if not isinstance(counters, str) or not counters:
+        raise InputError("must be the folder of the lab's counters", key="telemetry.lab.counters", value=counters)
+    if not isinstance(gnbs, list | tuple) or not gnbs or not all(isinstance(gnb, str) for gnb in gnbs):
+        raise InputError('must be a list of numbers of gNBs, such as ["1"]', key="telemetry.lab.gnbs", value=gnbs)
+    return LabSource(Path(counters), tuple(gnbs), now)
+
+
+class LabSource:
+    """Looks at the counters ten times a second; a window is what they grew by between its two ends."""
+
+    def __init__(self, counters: Path, gnbs: tuple[str, ...], now: Now) -> None:
+        self._counters, self._gnbs, self._now = counters, gnbs, now
+        self._looks: deque[_Look] = deque(maxlen=int(KEPT_S / _EVERY_S) + 20)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last_heard_s: float | None = None
+        self._silent: tuple[str, ...] = ()
+        self._offered = tuple(
+            SourceMetric(metric=Metric(name=f"{stem}_{gnb}", unit=unit, kind=kind, description=text))
+            for gnb in gnbs
+            for stem, unit, kind, text in _METRICS
+        )
+
+    def metrics(self) -> tuple[SourceMetric, ...]:
+        """Return what each gNB is measured by."""
+        return self._offered
+
+    def start(self) -> None:
+        """Begin to look."""
+        if self._thread is None and not self._stop.is_set():
+            self._thread = threading.Thread(target=self._run, name="rantwin-lab", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(_EVERY_S):
+            self.look()
+
+    def look(self) -> None:
+        """Take the counters as they are now."""
+        boards: dict[tuple[str, str], Board] = {}
+        silent: list[str] = []
+        at_s = self._now()
+        for gnb in self._gnbs:
+            for name, names in _BOARDS:
+                board = read_board(self._counters / f"{name}-{gnb}", names)
+                if board is None or time.monotonic() - board["at_s"] > _SILENT_S:
+                    silent.append(f"{name}-{gnb}")
+                if board is not None:
+                    boards[name, gnb] = board
+        with self._lock:
+            self._looks.append(_Look(at_s, boards))
+            self._silent = tuple(silent)
+            if len(silent) < len(_BOARDS) * len(self._gnbs):
+                self._last_heard_s = at_s
+
+    @property
+    def last_heard_s(self) -> float | None:
+        """When any process of the lab was last seen to count."""
+        return self._last_heard_s
+
+    @property
+    def problem(self) -> str:
+        """Which processes stand still."""
+        silent = self._silent
+        if not silent:
+            return "" if self._last_heard_s is not None else f"nothing counted in {self._counters} yet"
+        return f"{', '.join(silent[:4])}{' ...' if len(silent) > 4 else ''} count nothing; see: rantwin lab status"
+
+    def sample(self, start_s: float, end_s: float) -> Sample:
+        """Return the window's metrics; missing where the counters were not seen at both of its ends."""
+        with self._lock:
+            looks = tuple(self._looks)
+        if looks and looks[-1].at_s < end_s <= self._now():  # one look after its end, and it never says otherwise again
+            self.look()
+            with self._lock:
+                looks = tuple(self._looks)
+        values: dict[str, float] = {}
+        for gnb in self._gnbs:
+            grown = {name: _grown(looks, (name, gnb), start_s, end_s) for name, _ in _BOARDS}
+            values |= {f"{stem}_{gnb}": value for stem, value in _values(grown, end_s - start_s).items()}
+        return sample_of(self._offered, values)
+
+
+def _grown(looks: tuple[_Look, ...], key: tuple[str, str], start_s: float, end_s: float) -> Board | None:
+    """Return by how much the counters of a process grew, those of `NOW` as they are at the end.
+
+    None where the process is not the same one at both ends, or did not write at all in the second half of the window.
+    """
+    first, last = _at(looks, key, start_s), _at(looks, key, end_s)
+    if first is None or last is None or first["started_s"] != last["started_s"]:
+        return None
+    if last["at_s"] - first["at_s"] < 0.5 * (end_s - start_s):
+        return None
+    return {name: value if name in NOW else value - first[name] for name, value in last.items()}
+
+
+def _at(looks: tuple[_Look, ...], key: tuple[str, str], at_s: float) -> Board | None:
+    """Return the counters at a moment, on the straight line between the looks around it."""
+    before = after = None
+    for look in reversed(looks):
+        if look.at_s >= at_s:
+            after = look
+        else:
+            before = look
+            break
+    if before is None or after is None:
+        near = before or after
+        # The window ends now and the next look is still to come, or it began with the first one.
+        return near.boards.get(key) if near is not None and abs(near.at_s - at_s) <= 3 * _EVERY_S else None
+    one, other = before.boards.get(key), after.boards.get(key)
+    if one is None or other is None or one["started_s"] != other["started_s"]:
+        return None
+    if after.at_s - before.at_s > _SILENT_S:
+        return None
+    share = (at_s - before.at_s) / (after.at_s - before.at_s)
+    return {
+        name: value if name == "started_s" else one[name] + share * (value - one[name]) for name, value in other.items()
+    }
+
+
+def _values(grown: Mapping[str, Board | None], span_s: float) -> dict[str, float]:
+    du, cu, ue, core = (grown[name] for name, _ in _BOARDS)
+    values: dict[str, float] = {}
+
+    def mbps(board: Board | None, name: str) -> float:
+        return board[name] / span_s / 1e6 if board is not None else math.nan
+
+    for way, sender, receiver in (("dl", core, ue), ("ul", ue, core)):
+        values[f"load_{way}"] = mbps(sender, f"offered_bits_{way}")
+        values[f"thp_{way}"] = mbps(receiver, f"delivered_bits_{way}")
+        if receiver is not None:
+            values[f"dly_{way}"] = _ratio(receiver[f"delay_sum_ms_{way}"], receiver[f"packets_{way}"])
+    if core is not None and core["packets_ul"] > 0:
+        values["jit_ul"] = core["jitter_ms_ul"]
+    lost = _lost_in_cu(cu, core)
+    if du is not None:
+        values["late_du"] = _ratio(du["late"] + du["skipped"], du["slots"])
+        values["bs_dl"], values["bsr"] = du["backlog_bits_dl"] / 8000.0, du["backlog_bits_ul"] / 8000.0
+        for way in ("dl", "ul"):
+            busy = _ratio(du[f"prb_used_{way}"], du[f"prb_available_{way}"])
+            values[f"prb_{way}"] = 100.0 * busy
+            values[f"nok_{way}"] = _ratio(du[f"retx_{way}"], du[f"tb_{way}"] + du[f"retx_{way}"])
+            carried = values[f"thp_{way}"] + (lost["ul"] / span_s / 1e6 if way == "ul" else 0.0)
+            values[f"cap_du_{way}"] = _ratio(carried, busy) if carried > 0 else math.nan
+    if cu is not None:
+        busy = _ratio(cu["packet_ms"], max(cu["quota_ms"] - cu["base_ms"], 0.0))
+        rate = values["load_dl"] - lost["dl"] / span_s / 1e6 + values["thp_ul"]
+        values["cap_cu"] = _ratio(rate, busy) if rate > 0 else math.nan
+    return values
+
+
+def _lost_in_cu(cu: Board | None, core: Board | None) -> dict[str, float]:
+    """Return the bits that the CU dropped; only one without CPU time to spare drops any."""
+    if cu is None or core is None or core["packets_ul"] <= 0:
+        return {"dl": 0.0, "ul": 0.0}
+    packet_bits = core["delivered_bits_ul"] / core["packets_ul"]
+    return {way: packet_bits * cu[f"dropped_{way}"] for way in ("dl", "ul")}
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else math.nan
