@@ -60,6 +60,8 @@ class Fleet:
     def try_instances(self, keys: Iterable[str]) -> dict[str, Instance | PlantError]:
         """Return the container of each workload, or why that cannot be told; all engines are asked at once."""
         workloads = [self.inventory.workloads[key] for key in keys]
+        if not workloads:
+            return {}
         has_service = any(w.target is Target.SERVICE for w in workloads)
         hosts = list(self.engines) if has_service else list(dict.fromkeys(w.host for w in workloads))
         lists = self.each(hosts, lambda host: _sensible_list(self.engines[host].get("/containers/json", {"all": 1})))

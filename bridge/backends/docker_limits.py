@@ -56,8 +56,8 @@ class DockerLimits:
 
     def read(self, within_s: float) -> Mapping[str, float]:
         """Return what is in force: of a container that does not run, what it will have once it does."""
-        instances = self._fleet.instances(self._workloads)
-        limits = _all(self._fleet.each(self._workloads, lambda key: self._in_force(instances[key])))
+        instances = self._fleet.instances(k for k, w in self._workloads.items() if w.update is not UpdateMode.ROLLING)
+        limits = _all(self._fleet.each(self._workloads, lambda key: self._in_force(key, instances.get(key))))
         self._last = {e.control.name: limits_value(limits[e.of], e) for e in self._entries}
         return dict(self._last)
 
@@ -89,11 +89,8 @@ class DockerLimits:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _in_force(self, instance: Instance) -> Limits:
-        workload = instance.workload
-        if workload.update is UpdateMode.ROLLING:
-            return self._of_service(workload)
-        return self._fleet.limits(instance)
+    def _in_force(self, key: str, instance: Instance | None) -> Limits:
+        return self._of_service(self._workloads[key]) if instance is None else self._fleet.limits(instance)
 
     def _of_service(self, workload: Workload) -> Limits:
         spec = self._fleet.service(workload)["Spec"]

@@ -24,6 +24,10 @@ from col.plant import Metric
 __all__ = ["Sampler", "Snapshot", "workload_metrics"]
 
 
+_PATIENCE = 0.4
+"""How much of a window engines are waited for: one takes up to a second to say what a container has used."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """One workload at one moment."""
@@ -68,7 +72,7 @@ class Sampler:
         """Take the fleet, the telemetry, the clock, and what tells the values of controls that no engine sets."""
         self._fleet, self._sources, self._now, self._others = fleet, tuple(sources), now, others
         self._inventory = fleet.inventory
-        self._patience_s = 0.3 * self._inventory.window_s
+        self._patience_s = _PATIENCE * self._inventory.window_s
         self._pool = ThreadPoolExecutor(len(self._inventory.workloads), thread_name_prefix="rantwin-sample")
         self._pending: dict[str, Future[State | None]] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import importlib.util
 import io
@@ -11,10 +12,11 @@ import platform
 import socket
 import struct
 import tarfile
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,30 @@ reference = 1.0
 KEYS = [f"{role}_{number}" for role in (Role.DU, Role.CU) for number in (1, 2)]
 
 
+@contextlib.contextmanager
+def swarm() -> Iterator[None]:
+    """Have the engine be a Swarm; if it was none, the last test run that leaves makes it none again."""
+    import docker
+
+    lock, ours = (Path(tempfile.gettempdir()) / f"rantwin-test-swarm.{part}" for part in ("lock", "ours"))
+    client = docker.DockerClient(base_url=f"unix://{SOCKET}", timeout=CALL_S)
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if client.info()["Swarm"]["LocalNodeState"] != "active":
+            client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+            ours.touch()
+        fcntl.flock(held, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if ours.exists() and not client.services.list():
+                    ours.unlink()
+                    client.swarm.leave(force=True)
+            client.close()
+
+
 @functools.cache
 def why_not() -> str:
     """Return why there are no containers here; empty where there are."""
@@ -134,6 +160,21 @@ class DockerWorld:
         """Return the container of a workload."""
         return self.client.containers.get(self.name(key))
 
+    def serve(self, key: str) -> None:
+        """Start a Swarm service of one task, and wait for that."""
+        from docker.types import Resources
+
+        limits = Resources(cpu_limit=1_000_000_000, mem_limit=64 * 2**20)
+        self.client.services.create(f"{self.image}:1", name=self.name(key), resources=limits)
+        wait_until(lambda: self.tasks(key), f"a task of {key}")
+
+    def tasks(self, key: str) -> list[Any]:
+        """Return the running containers of a service."""
+        found = self.client.containers.list(
+            ignore_removed=True, filters={"label": f"com.docker.swarm.service.name={self.name(key)}"}
+        )
+        return list(found)
+
     def kill(self, key: str) -> None:
         """Kill a container's process and wait until the engine knows."""
         container = self.container(key)
@@ -142,7 +183,17 @@ class DockerWorld:
 
     def close(self) -> None:
         """Remove everything."""
-        for container in self.client.containers.list(all=True, filters={"name": self.prefix}):
+        if self.client.info()["Swarm"]["LocalNodeState"] == "active":
+            for service in self.client.services.list(filters={"name": self.prefix}):
+                service.remove()
+            wait_until(
+                lambda: (
+                    not self.client.containers.list(
+                        ignore_removed=True, all=True, filters={"name": self.prefix, "is-task": True}
+                    )
+                )
+            )
+        for container in self.client.containers.list(all=True, ignore_removed=True, filters={"name": self.prefix}):
             container.remove(force=True)
         self.client.images.remove(f"{self.image}:1", force=True)
         self.client.close()

@@ -17,6 +17,8 @@ from tests.bridge.docker_world import CALL_S, KEYS, SOCKET, DockerWorld, Proxy, 
 
 pytestmark = needs_docker
 
+STATS_WINDOW_S = 4.0
+"""An engine takes up to a second to say what a container has used; that has to be a small part of a window."""
 H2 = """
 [hosts.h2]
 docker = "unix://{socket}"
@@ -97,7 +99,7 @@ def test_a_limit_below_the_need_shows_in_cpu_time_and_throttling(make: Callable[
 
 
 def test_an_engines_statistics_and_the_kernels_files_say_the_same(make: Callable[..., DockerBackend]) -> None:
-    backend = make(elsewhere=("du_2", "cu_2"), extra=H2.format(socket=SOCKET))
+    backend = make(elsewhere=("du_2", "cu_2"), extra=H2.format(socket=SOCKET), window_s=STATS_WINDOW_S)
     backend.apply({"cpu_du_1": 0.02, "cpu_du_2": 0.02}, settle_s=0.1)
     assert "engines' statistics" in " ".join(backend.describe().plant.notes)
     window = some_window(backend, lambda w: w.metrics["thrp_du_1"][0] > 0 and w.metrics["thrp_du_2"][0] > 0)
@@ -183,7 +185,7 @@ def test_what_somebody_else_sets_is_read_and_a_window_of_two_values_has_none(
 ) -> None:
     backend = make()
     since = backend.read().next_sequence
-    world.client.api._post_json(  # type: ignore[no-untyped-call]
+    world.client.api._post_json(
         world.client.api._url("/containers/{0}/update", world.name("du_1")), data={"NanoCpus": 300_000_000}
     )
     assert backend.read().controls["cpu_du_1"] == pytest.approx(0.3)
@@ -215,7 +217,7 @@ def test_an_engine_that_hangs_costs_the_time_of_a_call_and_takes_no_window_away(
 def test_one_engine_that_hangs_leaves_the_windows_of_the_other_host(
     make: Callable[..., DockerBackend], proxy: Proxy
 ) -> None:
-    backend = make(elsewhere=("du_2", "cu_2"), extra=H2.format(socket=proxy.path), call_s=5.0, window_s=1.0)
+    backend = make(elsewhere=("du_2", "cu_2"), extra=H2.format(socket=proxy.path), call_s=5.0, window_s=STATS_WINDOW_S)
     some_window(backend, lambda w: np.isfinite(w.metrics["cpuu_du_2"][0]))
     proxy.mode = "hang"
     last = int(backend.windows(0, 10_000).sequence[-1])
