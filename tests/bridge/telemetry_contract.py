@@ -58,17 +58,24 @@ class Peer(ABC):
     def keys(self) -> Mapping[str, object]:
         """Return what the source's table needs to find this peer."""
 
+    def __init__(self, clock: HandClock) -> None:
+        self.clock = clock
+
     @abstractmethod
-    def say(self, source: TelemetrySource) -> None:
-        """Say what is well, once, and return when the source has heard it at the present time of the clock."""
+    def say(self, source: TelemetrySource, seconds: float) -> None:
+        """Let time pass, say what is well at its end, and return when the source has heard it."""
 
     def wait_ready(self, source: TelemetrySource) -> None:
         """Return when what is said from now on is heard."""
         assert source.problem == ""
 
     @abstractmethod
-    def say_nonsense(self, source: TelemetrySource, what: int) -> bool:
-        """Say nonsense or impossible values of kind `what`, heard or not; False where there is no such kind."""
+    def say_nonsense(self, source: TelemetrySource, what: int, seconds: float) -> bool:
+        """Let time pass and say nonsense or impossible values of kind `what`; False where there is no such kind."""
+
+    def be_quiet(self, seconds: float) -> None:
+        """Let time pass in which nothing is heard."""
+        self.clock.s += seconds
 
     @abstractmethod
     def go_away(self) -> None:
@@ -125,10 +132,11 @@ class TelemetryContract(ABC):
     def window(self, peer: Peer, source: TelemetrySource, clock: HandClock, reports: int | None = None) -> Sample:
         """Let a window pass in which the peer says what is well so many times."""
         start_s = clock.s
-        for _ in range(self.reports if reports is None else reports):
-            clock.s += self.period_s
-            peer.say(source)
-        clock.s = start_s + self.reports * self.period_s
+        said = self.reports if reports is None else reports
+        for _ in range(said):
+            peer.say(source, self.period_s)
+        if said < self.reports:
+            peer.be_quiet((self.reports - said) * self.period_s)
         return source.sample(start_s, clock.s)
 
     def assert_expected(self, sample: Sample) -> None:
@@ -174,6 +182,8 @@ class TelemetryContract(ABC):
         sample = self.window(peer, source, clock, reports=1)
         known = {name for name, value in sample.values.items() if not math.isnan(value)}
         assert known == set(self.signs)
+        if peer.come_back():
+            peer.wait_ready(source)
         self.window(peer, source, clock)
         self.assert_expected(self.window(peer, source, clock))
 
@@ -195,9 +205,7 @@ class TelemetryContract(ABC):
         self.window(peer, source, clock)
         what = 0
         start_s = clock.s
-        clock.s += self.period_s
-        while peer.say_nonsense(source, what):
-            clock.s += self.period_s
+        while peer.say_nonsense(source, what, self.period_s):
             what += 1
         assert what > 0
         values = source.sample(start_s, clock.s).values
@@ -244,7 +252,7 @@ class TelemetryContract(ABC):
         source.start()
         source.start()
         peer.wait_ready(source)
-        peer.say(source)
+        peer.say(source, self.period_s)
         source.close()
         source.close()
         ours = [one for one in threading.enumerate() if one not in before and one.name.startswith("telemetry")]

@@ -90,7 +90,8 @@ class FakeGnb(Peer):
     """A WebSocket server that behaves as the remote control of srsRAN 25.10 does."""
 
     def __init__(self, clock: HandClock, reply: object = REPLY_OK) -> None:
-        self._clock, self._reply = clock, reply
+        super().__init__(clock)
+        self._reply = reply
         self._lock = threading.Lock()
         self._subscribers: list[ServerConnection] = []
         self.asked: list[object] = []
@@ -121,15 +122,17 @@ class FakeGnb(Peer):
                 for message in messages:
                     connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
-    def say(self, source: TelemetrySource) -> None:
+    def say(self, source: TelemetrySource, seconds: float) -> None:
+        self.clock.s += seconds
         self.send(*GOOD)
-        wait_until(lambda: source.last_heard_s == self._clock.s, "the report is heard")
+        wait_until(lambda: source.last_heard_s == self.clock.s, "the report is heard")
 
-    def say_nonsense(self, source: TelemetrySource, what: int) -> bool:
+    def say_nonsense(self, source: TelemetrySource, what: int, seconds: float) -> bool:
         if what < len(NONSENSE):
+            self.clock.s += seconds
             self.send(NONSENSE[what])
             if what == 0:  # a report, though no value in it is possible
-                wait_until(lambda: source.last_heard_s == self._clock.s, "the report is heard")
+                wait_until(lambda: source.last_heard_s == self.clock.s, "the report is heard")
         return what < len(NONSENSE)
 
     def go_away(self) -> None:
