@@ -57,9 +57,10 @@ class Steering:
         A step asked for while another one is not yet made is one more.
         """
         hold = self.hold or Hold()
-        if windows < windows_total:
-            return replace(self, hold=Hold(windows=max(hold.windows, windows) + chunk, trials=0))
-        return replace(self, hold=Hold(windows=hold.windows, trials=max(hold.trials, trials) + 1))
+        at = max(hold.windows, windows)
+        if at < windows_total:
+            return replace(self, hold=Hold(windows=at + chunk, trials=hold.trials))
+        return replace(self, hold=Hold(windows=at, trials=max(hold.trials, trials) + 1))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document of the file."""

@@ -251,10 +251,11 @@ def test_steps_that_are_asked_for_at_once_are_all_made() -> None:
     wanted = Steering().paused()
     for _ in range(3):
         wanted = wanted.stepped(windows=160, windows_total=160, chunk=120, trials=4)
-    assert wanted.hold == Hold(trials=7)
-    for _ in range(2):
-        wanted = wanted.paused().stepped(windows=120, windows_total=960, chunk=120, trials=0)
-    assert wanted.hold == Hold(windows=240)
+    assert wanted.hold == Hold(windows=160, trials=7)
+    wanted = wanted.paused()
+    for hold in (Hold(windows=840), Hold(windows=960), Hold(windows=960, trials=1)):
+        wanted = wanted.stepped(windows=720, windows_total=960, chunk=120, trials=0)
+        assert wanted.hold == hold
     assert wanted.going_on() == Steering()
 
 
