@@ -49,13 +49,13 @@ def _serve_web(args: argparse.Namespace) -> int:
         raise InputError("is for --web", key="--port")
     if args.operate:
         raise InputError("the screen in a browser is always read-only: leave out --operate", key="--web")
+    make_app(args, web=True)  # what is wrong with the arguments is said here, not in each browser
     try:
         from tui.watch.web_server import serve_web
     except ModuleNotFoundError as error:
         raise InputError("the screen in a browser needs textual-serve: pip install 'rantwin[web]'") from error
     from tui.watch.web_session import session_words
 
-    make_app(args, web=True)  # what is wrong with the arguments is said here, not in each browser
     serve_web(session_words(args), WEB_PORT if args.port is None else args.port)
     return EXIT_DONE
 
