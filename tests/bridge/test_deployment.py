@@ -175,7 +175,7 @@ def test_an_inventory_that_cannot_be_read_is_bad_input(tmp_path: Path, capsys: p
 
 
 def test_texts_that_yaml_would_take_for_something_else_are_quoted() -> None:
-    document = {
+    document: dict[str, Any] = {
         "a": "yes",
         "b": "001",
         "c": "@self@",
