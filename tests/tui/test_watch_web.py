@@ -148,10 +148,13 @@ def test_every_act_of_the_operator_is_refused(tmp_path) -> None:
     looks = LooksOnly(lambda: world.link, world.feed, clock=world.clock)
     public = {name for name, value in vars(Operator).items() if callable(value) and not name.startswith("_")}
     assert public - {"look", "close"} == {"approve", "confirm", "roll_back", "kill"}, "what acts must be refused here"
-    for act in (
-        lambda: looks.approve(world.link.status(), ""), lambda: looks.confirm("p-1"),
-        lambda: looks.roll_back("p-1", ""), lambda: looks.kill(""),
-    ):  # fmt: skip
+    acts: list[Callable[[], str]] = [
+        lambda: looks.approve(world.link.status(), ""),
+        lambda: looks.confirm("p-1"),
+        lambda: looks.roll_back("p-1", ""),
+        lambda: looks.kill(""),
+    ]
+    for act in acts:
         with pytest.raises(RefusedError, match="only looks"):
             act()
     assert world.link.asked == []
