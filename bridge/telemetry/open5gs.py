@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import urllib.error
-import urllib.request
+import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 from bridge.telemetry.door import Table, number
 from bridge.telemetry.exposition import parse_text, total
@@ -82,7 +84,7 @@ def make_source(config: Mapping[str, object], now: Now) -> Open5gsSource:
     table = Table(config, "open5gs")
     urls = {name: table.text(name, "-").rstrip("/") for name in _OFFERED}
     for name, url in urls.items():
-        if url != "-" and not url.startswith(("http://", "https://")):
+        if url != "-" and not _is_http(url):
             raise table.wrong(name, "must be http://HOST:PORT, the function's metrics.server")
     urls = {name: url for name, url in urls.items() if url != "-"}
     if not urls:
@@ -106,6 +108,14 @@ def make_source(config: Mapping[str, object], now: Now) -> Open5gsSource:
     return source
 
 
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+
+
 class Open5gsSource(ListeningSource):
     """The functions of one core, each asked by its own thread, so that one that hangs does not hide the others."""
 
@@ -124,6 +134,7 @@ class Open5gsSource(ListeningSource):
         offered = [SourceMetric(metric=Metric(name=name, unit=unit, description=text)) for name, unit, text in rows]
         super().__init__("Open5GS", offered, now, stale_after_s=max(5.0, 3.0 * poll_s))
         self._urls, self._poll_s, self._timeout_s = dict(urls), poll_s, timeout_s
+        self._open: dict[str, HTTPConnection] = {}
         self._looks: dict[str, Heard[_Look]] = {name: Heard() for name in urls}
 
     def _parts(self) -> dict[str, Callable[[], None]]:
@@ -163,16 +174,30 @@ class Open5gsSource(ListeningSource):
         return items if isinstance(items, list) and not cut else None
 
     def _get(self, name: str, path: str) -> str:
-        url = self._urls[name] + path
+        url = urlsplit(self._urls[name] + path)
+        connection = HTTPConnection(url.hostname or "", url.port, timeout=self._timeout_s)
         try:
-            with _OPENER.open(url, timeout=self._timeout_s) as answer:
-                body: bytes = answer.read(_MOST_BYTES + 1)
-        except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors
-            reason = getattr(error, "reason", error)
-            raise TroubleError(f"{url} does not answer ({reason}): is `metrics` set in {name}.yaml?") from error
-        if len(body) > _MOST_BYTES:
-            raise TroubleError(f"{url} answers with more than {_MOST_BYTES} bytes")
+            connection.connect()
+            self._open[name] = connection
+            if self._stop.is_set():  # `close` has looked for what is open already
+                raise TroubleError("closed")
+            connection.request("GET", f"{url.path}?{url.query}" if url.query else url.path)
+            answer = connection.getresponse()
+            body = answer.read(_MOST_BYTES + 1)
+        except (OSError, HTTPException) as error:
+            text = f"{url.geturl()} does not answer ({error}): is `metrics` set in {name}.yaml?"
+            raise TroubleError(text) from error
+        finally:
+            self._open.pop(name, None)
+            connection.close()
+        if answer.status != 200 or len(body) > _MOST_BYTES:
+            raise TroubleError(f"{url.geturl()} answers with status {answer.status} and {len(body)} bytes")
         return body.decode("utf-8", "replace")
+
+    def _interrupt(self) -> None:
+        for connection in list(self._open.values()):
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _values(self, start_s: float, end_s: float) -> dict[str, float]:
         values: dict[str, float] = {}
@@ -187,9 +212,6 @@ class Open5gsSource(ListeningSource):
             before = looks.timed(start_s - 2.0 * self._poll_s - self._timeout_s, start_s)[-1:]
             values |= _changes([*before, *heard])
         return values
-
-
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def _ues_of_gnbs(items: list[Any] | None, gnbs: Mapping[str, int]) -> dict[str, float | None]:
