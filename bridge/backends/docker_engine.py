@@ -18,6 +18,8 @@ from col.errors import InputError, OutcomeUnknownError, PlantError, RefusedError
 
 __all__ = ["Engine", "import_docker"]
 
+_ANY_VERSION = "1.41"
+"""For the client library, which would ask for the engine's with the proxies of the environment."""
 _NOT_SENT = (FileNotFoundError, ConnectionRefusedError, PermissionError, NotADirectoryError, socket.gaierror)
 _NOT_SENT_NAMES = ("NewConnectionError", "ConnectTimeoutError", "ConnectTimeout", "SSLError", "NameResolutionError")
 
@@ -76,7 +78,7 @@ class Engine:
 
     def _ask(self, method: str, path: str, params: Mapping[str, object] | None, body: object, *, acts: bool) -> Any:
         session = self._session()
-        url = f"{session.base_url}/v{session.api_version}{path}"
+        url = f"{session.base_url}/v{self._version}{path}"
         asked = {k: v if isinstance(v, str | int) else json.dumps(v) for k, v in (params or {}).items()}
         try:
             answer = session.request(method, url, params=asked, json=body, timeout=self._timeout_s)
@@ -115,17 +117,17 @@ class Engine:
                 return self._free.pop()
         try:
             session = self._docker.APIClient(
-                base_url=url,
-                version=self._version,
-                timeout=self._timeout_s,
-                tls=self._tls(),
+                base_url=url, version=_ANY_VERSION, timeout=self._timeout_s, tls=self._tls()
             )
+            session.trust_env = False  # no proxy, and no authority but the one in the inventory
+            if self._version is None:
+                answer = session.get(f"{session.base_url}/version", timeout=self._timeout_s)
+                self._version = str(answer.json()["ApiVersion"])
         except self._docker.errors.TLSParameterError as error:
             text = " ".join(str(error).split())
             raise InputError(text, key=f"hosts.{self._host.name}") from error
         except Exception as error:
             raise UnreachableError(f"{self} does not answer ({_why(error)})") from error
-        self._version = str(session.api_version)
         return session
 
     def _tls(self) -> Any:

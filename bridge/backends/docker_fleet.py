@@ -47,6 +47,7 @@ class Fleet:
         self._cgroups: dict[str, tuple[str, Cgroup, str]] = {}
         self._capacity: dict[str, Limits] = {}
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def instances(self, keys: Iterable[str]) -> dict[str, Instance]:
         """Return the container of each workload, running or not; UnreachableError if one of them cannot be told."""
@@ -77,6 +78,8 @@ class Fleet:
                 return error
 
         names = list(items)
+        if self._is_closed:
+            raise UnreachableError("the backend is closed")
         return dict(zip(names, self._pool.map(guarded, names), strict=True))
 
     def inspect(self, instance: Instance) -> Mapping[str, Any]:
@@ -153,6 +156,7 @@ class Fleet:
 
     def close(self) -> None:
         """Close all connections."""
+        self._is_closed = True
         for engine in self.engines.values():
             engine.close()
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -75,6 +75,7 @@ class Sampler:
         self._patience_s = _PATIENCE * self._inventory.window_s
         self._pool = ThreadPoolExecutor(len(self._inventory.workloads), thread_name_prefix="rantwin-sample")
         self._pending: dict[str, Future[State | None]] = {}
+        self._is_closed = False
 
     def look(self) -> Snapshot:
         """Return the state of every workload that can be told without waiting for an engine too long."""
@@ -86,7 +87,7 @@ class Sampler:
                 states[key] = state
                 continue
             pending = self._pending.get(key)
-            if pending is None or pending.done():
+            if not self._is_closed and (pending is None or pending.done()):
                 self._pending[key] = asked[key] = self._pool.submit(self._from_engine, workload.key)
         wait(asked.values(), timeout=self._patience_s)
         for key, future in asked.items():
@@ -123,7 +124,8 @@ class Sampler:
         return Row(run=int(max(ran, default=0.0)), controls=controls, metrics=metrics)
 
     def close(self) -> None:
-        """Wait for nothing."""
+        """Ask no engine any more; wait for nothing."""
+        self._is_closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _from_files(self, key: str) -> State | None:

@@ -7,6 +7,7 @@ discarded, and a new row of windows begins where `resume` says.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections import deque
@@ -20,6 +21,8 @@ from bridge.clock import Clock
 from col.plant import Provenance, Windows
 
 __all__ = ["Recorder", "Row", "TestbedClock"]
+
+log = logging.getLogger(__name__)
 
 S = TypeVar("S")
 _KEPT = 4_096
@@ -163,14 +166,14 @@ class Recorder(Generic[S]):
             if (left_s := due_s - self._now()) > 0.0:
                 return left_s
             epoch, boundary, before = self._epoch, self._boundary, self._before
-        after: S | None = self._look()
+        after = self._seen()
         if self._now() - due_s > _TOO_LATE * self._window_s:
             after = None
         row = None
         if boundary > 0:
             row = Row(run=self._last_run, controls={}, metrics={})
             if before is not None and after is not None:
-                row = self._row(before, after, due_s - self._window_s, due_s)
+                row = self._closed(before, after, due_s) or row
         with self._changed:
             if self._epoch == epoch:
                 self._boundary, self._before = boundary + 1, after
@@ -178,3 +181,18 @@ class Recorder(Generic[S]):
                     self._last_run = row.run
                     self._rows.append((self._first + boundary - 1, due_s - self._window_s, row))
         return 0.0
+
+    def _seen(self) -> S | None:
+        """Look; a look that fails is one that has seen nothing, and the next one may do better."""
+        try:
+            return self._look()
+        except Exception:
+            log.exception("the testbed could not be looked at")
+            return None
+
+    def _closed(self, before: S, after: S, end_s: float) -> Row | None:
+        try:
+            return self._row(before, after, end_s - self._window_s, end_s)
+        except Exception:
+            log.exception("a window could not be worked out")
+            return None

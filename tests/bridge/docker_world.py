@@ -183,6 +183,13 @@ class DockerWorld:
 
     def close(self) -> None:
         """Remove everything."""
+        with contextlib.ExitStack() as ends:
+            ends.callback(self.client.close)
+            ends.callback(self.client.images.remove, f"{self.image}:1", force=True)
+            ends.callback(self._remove_containers)
+            self._remove_services()
+
+    def _remove_services(self) -> None:
         if self.client.info()["Swarm"]["LocalNodeState"] == "active":
             for service in self.client.services.list(filters={"name": self.prefix}):
                 service.remove()
@@ -193,10 +200,10 @@ class DockerWorld:
                     )
                 )
             )
+
+    def _remove_containers(self) -> None:
         for container in self.client.containers.list(all=True, ignore_removed=True, filters={"name": self.prefix}):
             container.remove(force=True)
-        self.client.images.remove(f"{self.image}:1", force=True)
-        self.client.close()
 
 
 def inventory(
@@ -271,6 +278,21 @@ class Proxy:
                 shut(one)
 
 
+def relay(client: socket.socket, path: str) -> None:
+    """Carry everything between a connection and a Unix socket, until either ends."""
+    engine = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        engine.connect(path)
+        back = threading.Thread(target=_copy, args=(engine, client), daemon=True)
+        back.start()
+        _copy(client, engine)
+    except OSError:
+        pass
+    finally:
+        shut(client)
+        shut(engine)
+
+
 def shut(one: socket.socket) -> None:
     """Close a connection so that the other side sees it."""
     with contextlib.suppress(OSError):
@@ -282,6 +304,7 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
     try:
         while data := source.recv(65536):
             sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
     except OSError:
         pass
 

@@ -144,6 +144,20 @@ def test_a_look_that_takes_too_long_says_nothing_about_either_window(world: Worl
     assert list(missing[:3]) == [True, True, False]
 
 
+def test_a_look_that_fails_has_seen_nothing_and_the_next_one_does(world: World) -> None:
+    world.go_on(8)
+    recorder, look = world.recorder, world.recorder._look
+
+    def fail() -> float:
+        raise RuntimeError("no")
+
+    recorder._look = fail
+    world.go_on(5)
+    recorder._look = look
+    world.go_on(30)
+    assert list(np.isnan(recorder.windows(0, 1000).metrics["passed"])[:3]) == [True, True, False]
+
+
 def test_a_change_while_somebody_looks_discards_that_window_too(world: World) -> None:
     world.go_on(9)
 
