@@ -330,6 +330,10 @@ class WatchApp(App[None]):
         """Leave; a lease that this screen keeps is asked about first."""
         self.acts.leave()
 
+    async def action_quit(self) -> None:
+        """Leave by Textual's own ways, Ctrl+Q and the palette, no other way than by ours."""
+        self.action_leave()
+
     def tell(self, text: str, severity: Severity = Severity.INFORMATION) -> None:
         """Say something to the operator."""
         self.feeds.say(text, severity)
