@@ -52,8 +52,31 @@ class LabFiles:
 
     @property
     def agent_config(self) -> Path:
-        """The configuration of the agent."""
+        """The agent's configuration: the operator's default one, unless that is another testbed's."""
+        own = self.config.agent_config
+        if not own.is_file() or own.read_text(encoding="utf-8", errors="replace").startswith(self._mark):
+            return own
         return self.folder / "agent.toml"
+
+    @property
+    def agent_socket(self) -> Path:
+        """Where the agent listens."""
+        return self.config.agent_socket if self.is_default else self.folder / "agent.sock"
+
+    @property
+    def is_default(self) -> bool:
+        """Whether every command finds this lab's agent by itself."""
+        return self.agent_config == self.config.agent_config
+
+    @property
+    def _mark(self) -> str:
+        return f"# Written by 'rantwin lab up' for the lab {self.name!r}; it is written again with every 'lab up'.\n"
+
+    def write_agent_config(self, text: str) -> Path:
+        """Write the agent's configuration and return where it is."""
+        path = self.agent_config
+        path.write_text(self._mark + text, encoding="utf-8")
+        return path
 
 
 def lab_up_command(args: argparse.Namespace) -> int:
@@ -71,14 +94,16 @@ def lab_up_command(args: argparse.Namespace) -> int:
     wait_for_traffic(plan, _STARTS_S)
     _say("iperf3's traffic goes through every gNB, both ways")
     _write(files, scenario)
-    _write_agent(files, scenario, exploration=args.exploration)
+    address = f"unix:{files.agent_socket}"
+    agent = _write_agent(files, scenario, exploration=args.exploration)
+    serve, to = ("", "") if files.is_default else (f" {agent}", f" --to {address}")
     step = _largest_step(scenario)["cpu_du"]
     rehearse = f"rantwin rehearse {files.scenario} {certificate_options(step)}"
     for line in (
-        f"wrote {files.scenario}, {files.inventory} and {files.agent_config}",
-        f"the agent beside it:     rantwin serve {files.agent_config}",
+        f"wrote {files.scenario}, {files.inventory} and {agent}",
+        f"the agent beside it:     rantwin serve{serve}",
         f"a rehearsal for it:      {rehearse}",
-        "then:                    rantwin promote, rantwin watch, rantwin history; rantwin lab down",
+        f"then:                    rantwin promote{to}; rantwin watch, rantwin history; rantwin lab down",
     ):
         _say(line)
     if args.json:
@@ -88,13 +113,13 @@ def lab_up_command(args: argparse.Namespace) -> int:
                 "containers": [plan.container(key) for key in plan.keys],
                 "scenario": str(files.scenario),
                 "inventory": str(files.inventory),
-                "agent_config": str(files.agent_config),
-                "address": f"unix:{files.config.agent_socket}",
+                "agent_config": str(agent),
+                "address": address,
                 "largest_step": step,
             }
         )
         sys.stdout.flush()
-    return _serve(files.agent_config) if args.serve else EXIT_DONE
+    return _serve(agent) if args.serve else EXIT_DONE
 
 
 def certificate_options(largest_step: float) -> str:
@@ -129,7 +154,8 @@ def _write(files: LabFiles, scenario: Scenario) -> None:
     files.inventory.write_text(text, encoding="utf-8")
 
 
-def _write_agent(files: LabFiles, scenario: Scenario, *, exploration: bool) -> None:
+def _write_agent(files: LabFiles, scenario: Scenario, *, exploration: bool) -> Path:
+    """Write the agent's configuration and return where it is."""
     from bridge.agent_config import AgentConfig, agent_config_text
     from bridge.settings import BlastRadius, EngineSettings, Exploration
     from tui.requirements import requirements_of
@@ -156,13 +182,13 @@ def _write_agent(files: LabFiles, scenario: Scenario, *, exploration: bool) -> N
     )
     agent = AgentConfig(
         state_dir=state,
-        listen=f"unix:{config.agent_socket}",
+        listen=f"unix:{files.agent_socket}",
         backend="docker",
         backend_options={"inventory": str(files.inventory)},
         engine=engine,
         trusted_keys=(config.signing_public,),
     )
-    files.agent_config.write_text(agent_config_text(agent), encoding="utf-8")
+    return files.write_agent_config(agent_config_text(agent))
 
 
 def lab_down_command(args: argparse.Namespace) -> int:
