@@ -1,5 +1,6 @@
 """The operator's own keys and theme, from watch.toml."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests.tui.watch_pilot import drive, picture
 from tests.tui.watch_world import WatchWorld
 from tui.watch.keymap import read_settings, view_bindings
 from tui.watch.keys import BINDINGS
+from tui.watch.palette import WatchCommands
 from tui.watch.themes import DEFAULT_THEME, THEMES, theme_named
 
 
@@ -49,6 +51,8 @@ def test_two_actions_can_change_places_and_footer_and_help_show_the_new_keys(tmp
         await pilot.pause()
         assert "Z Y       choose the controls" in app.view.shown.text
         assert "z f5" in app.view.shown.text
+        helped = [str(hit.help) async for hit in WatchCommands(app.screen).search("freeze")]
+        assert any("(key z)" in text for text in helped)
 
     drive(WatchWorld(tmp_path / "w"), steps, keymap=keys, size=(120, 40))
 
@@ -168,3 +172,19 @@ def test_the_environment_chooses_the_theme_before_the_file_does(tmp_path, monkey
     assert make_app(args)._theme == "rantwin-light"
     monkeypatch.setenv("RANTWIN_THEME", "nord")
     assert make_app(args)._theme == "nord"
+
+
+def test_the_page_about_the_screen_has_every_key_with_its_id() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "watch.md").read_text(encoding="utf-8")
+    told: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        cells = [re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[1:3]] if line.startswith("| `") else []
+        if len(cells) == 2 and len(cells[0]) == len(cells[1]):
+            told |= {name: {key} for name, key in zip(*cells, strict=True)}
+        elif len(cells) == 2 and len(cells[0]) == 1:
+            told[cells[0][0]] = set(cells[1])
+    bound: dict[str, set[str]] = {}
+    for bindings in (BINDINGS, *view_bindings().values()):
+        for binding in bindings:
+            bound.setdefault(str(binding.id), set()).update(binding.key.split(","))
+    assert {name: told.get(name) for name in bound} == bound

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from rich.markup import escape
+from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from tui.watch.keys import BINDINGS
@@ -31,7 +32,7 @@ class WatchCommands(Provider):
     """Our own commands, beside Textual's."""
 
     def _commands(self) -> Iterable[tuple[str, str, str]]:
-        for binding in BINDINGS:
+        for binding in self._own():
             if binding.id not in _NOT_HERE:
                 yield (
                     binding.description,
@@ -45,6 +46,13 @@ class WatchCommands(Provider):
                 yield f"gNB {gnb}", "look at this gNB alone", f"gnb({gnb!r})"
         for run in app.runs():
             yield escape(f"Run {run.name}"), escape(f"show this run ({run})"), f"run({str(run)!r})"
+
+    def _own(self) -> Iterable[Binding]:
+        """Return our keys as they are bound now, each action once."""
+        ours = {binding.id for binding in BINDINGS}
+        groups = self.app._bindings.key_to_bindings.values()
+        found = {binding.id: binding for group in reversed(groups) for binding in reversed(group) if binding.id in ours}
+        return [found[binding.id] for binding in BINDINGS if binding.id in found]
 
     async def discover(self) -> Hits:
         """Yield every command while nothing was typed."""
