@@ -11,6 +11,7 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Input, Static
 
@@ -36,6 +37,19 @@ __all__ = ["REFRESHES_S", "WatchApp"]
 
 REFRESHES_S = (5.0, 2.0, 1.0, 0.5, 0.25)
 """Seconds between two drawings, slowest first; never more than four a second."""
+
+
+class _Ground(Screen[None]):
+    """The screen under all: covered by lines and views, so that it draws none itself; the app says what has focus."""
+
+    AUTO_FOCUS = ""
+    BLANK = True
+
+
+class _Views(ContentSwitcher):
+    """The views, of which one covers all of it: its own lines are never seen, so that none are drawn."""
+
+    BLANK = True
 
 
 class WatchApp(App[None]):
@@ -76,10 +90,14 @@ class WatchApp(App[None]):
         self._kept: WatchState | None = None
         self._timer: Timer | None = None
         self._said: Notice | None = None
-        self._strip = ""
+        self._strip: object = None
         self.zoomed = False
         self.tab = "plants"
         self.acts = Acts(self)
+
+    def get_default_screen(self) -> Screen[None]:
+        """Return the screen under all."""
+        return _Ground(id="_default")
 
     # --- the screen ---------------------------------------------------------------------------------------------------
 
@@ -87,7 +105,7 @@ class WatchApp(App[None]):
         """Make strip, tabs, filter and footer."""
         yield Static(id="strip")
         yield TabLine(id="tabs")
-        with ContentSwitcher(id="views", initial="view-plants"):
+        with _Views(id="views", initial="view-plants"):
             for name, _, _ in TABS:
                 view = view_of(name)
                 view._bindings = remap(view._bindings, self._keymap_of_views)
@@ -132,8 +150,8 @@ class WatchApp(App[None]):
         if not self.query("#strip"):
             return  # a state that came while the screen closes
         text = strip_text(state, max(self.size.width - 2, 20))
-        if repr(text) != self._strip:
-            self._strip = repr(text)
+        if (text.plain, text.spans) != self._strip:
+            self._strip = (text.plain, text.spans)
             self.query_one("#strip", Static).update(text, layout=False)
         self.view.show(state)
         self._tell_news(state)
@@ -155,7 +173,8 @@ class WatchApp(App[None]):
     def _focus_view(self) -> None:
         self.query_one("#tabs", TabLine).show_tab(self.tab)
         self.query_one("#keys", KeyLine).show_keys(self.view)
-        self.view.focus(scroll_visible=False)
+        # At once: a key typed now is for this view, and the view before, told that it is hidden, takes no focus away.
+        self.view.screen.set_focus(self.view, scroll_visible=False)
 
     def on_resize(self) -> None:
         """Fit the strip to the new width."""

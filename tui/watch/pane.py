@@ -7,12 +7,9 @@ second that is the difference between some per cent of a core and a good part of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count, groupby
-from operator import itemgetter
+from itertools import count
 from typing import ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
@@ -20,17 +17,14 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.watch.jump import JumpPlace, labelled
-from tui.watch.marks import ROLES, Frame, Line
+from tui.watch.marks import ROLES, Frame
+from tui.watch.painter import Drawn, Painter
 from tui.watch.state import WatchState
 
 __all__ = ["LinesPane"]
 
 _TURNS = count(1)
-_MOST_STRIPS = 1024
-_Drawn = tuple[Line, bool]
-"""A line, and whether the cursor is on it."""
-_EMPTY: _Drawn = ((), False)
-_GROUNDED = frozenset({"cursor", "border", "marker", "pointer", *(role for role in ROLES if role.startswith("heat"))})
+_EMPTY: Drawn = ((), False)
 
 
 class LinesPane(ScrollView, can_focus=True):
@@ -82,11 +76,9 @@ class LinesPane(ScrollView, can_focus=True):
         self.state = WatchState()
         self.cursor = ""
         self._frame = Frame()
-        self._lines: list[_Drawn] = []
+        self._lines: list[Drawn] = []
         self._made_of: tuple[object, ...] = ()
-        self._strips: dict[_Drawn, Strip] = {}
-        self._ground: object = None
-        self._styles_of_roles: dict[str, Style] = {}
+        self._painter = Painter(self)
         self._labels: Mapping[tuple[int, int], str] = {}
         self._waits: WatchState | None = None
         self.repaints = 0
@@ -164,12 +156,12 @@ class LinesPane(ScrollView, can_focus=True):
         width = self.size.width
         self.refresh(*(Region(0, first, width, last - first + 1) for first, last in _runs(changed)))
 
-    def _drawn(self, height: int) -> list[_Drawn]:
+    def _drawn(self, height: int) -> list[Drawn]:
         """Return the lines that are in sight, each with whether the cursor is on it."""
         head, body, foot, keys = self._frame.head, self._frame.body, self._frame.foot, self._frame.keys
         top = round(self.scroll_y)
         room = max(height - len(head) - len(foot), 0)
-        lines: list[_Drawn] = [(line, False) for line in head]
+        lines: list[Drawn] = [(line, False) for line in head]
         for row in range(top, min(top + room, len(body))):
             lines.append((body[row], bool(self.cursor) and row < len(keys) and keys[row] == self.cursor))
         lines += [((), False)] * (len(head) + room - len(lines))
@@ -180,66 +172,26 @@ class LinesPane(ScrollView, can_focus=True):
         return lines
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Return lines in the theme's colours; those that were drawn before are taken from where they are kept."""
-        base, filters = self.rich_style, tuple(self.get_line_filters())
-        # Under a scrollbar nothing is drawn: a line that ends there has not to be cut for it.
-        inner = self.scrollable_content_region.width
-        width = inner if self.show_vertical_scrollbar else self.size.width
-        ground = (base, filters, width)
-        if ground != self._ground or len(self._strips) > _MOST_STRIPS:
-            self._ground, self._strips = ground, {}
+        """Return lines in the theme's colours."""
+        area = self.scrollable_content_region.size
         if not self._is_made():  # it is painted in its new size before it is told of that
-            size = self.scrollable_content_region.size
-            self._make(size)
-            self._lines = self._drawn(size.height)
-        strips = []
-        for y in crop.line_range:
-            drawn = self._lines[y] if y < len(self._lines) else _EMPTY
-            strip = self._strips.get(drawn)
-            if strip is None:
-                strip = self._strip(*drawn, base, width)
-                for one in filters:
-                    strip = strip.apply_filter(one, self.background_colors[1])
-                self._strips[drawn] = strip
-            strips.append(strip)
-        left, right = crop.column_span
-        if left or right < width:
-            strips = [strip.crop(left, right) for strip in strips]
+            self._make(area)
+            self._lines = self._drawn(area.height)
+        # Under a scrollbar nothing is drawn: a line that ends there has not to be cut for it.
+        width = area.width if self.show_vertical_scrollbar else self.size.width
+        lines = self._lines[crop.y : crop.bottom]
+        strips = self._painter.strips(lines + [_EMPTY] * (crop.height - len(lines)), width)
+        if crop.x or crop.right < width:
+            strips = [strip.crop(crop.x, crop.right) for strip in strips]
         return strips
 
     def render_line(self, y: int) -> Strip:
         """Return one line in the theme's colours."""
         return self.render_lines(Region(0, y, self.size.width, 1))[0]
 
-    def _strip(self, line: Line, is_cursor: bool, base: Style, width: int) -> Strip:
-        if is_cursor and line and line[0][0].startswith(" "):
-            line = (("›" + line[0][0][1:], line[0][1]), *line[1:])
-        under = base + self._style("cursor") if is_cursor else base
-        segments = [
-            Segment("".join(text for text, _ in spans), under + self._style(role))
-            for role, spans in groupby(line, key=itemgetter(1))
-        ]
-        return Strip(segments).adjust_cell_length(width, under)
-
-    def _style(self, role: str) -> Style:
-        style = self._styles_of_roles.get(role)
-        if style is None:
-            style = Style() if role == "text" else self._component(role)
-            self._styles_of_roles[role] = style
-        return style
-
-    def _component(self, role: str) -> Style:
-        """Return the theme's style of a role; what has no ground of its own lets that of its line through."""
-        style = self.get_component_rich_style(f"line--{role}")
-        if role in _GROUNDED:
-            return style
-        return Style(
-            color=style.color, bold=style.bold, italic=style.italic, underline=style.underline, reverse=style.reverse
-        )
-
     def notify_style_update(self) -> None:
         """Forget the colours of the theme before."""
-        self._styles_of_roles, self._strips = {}, {}
+        self._painter.forget()
         super().notify_style_update()
 
     def on_mount(self) -> None:
@@ -247,8 +199,11 @@ class LinesPane(ScrollView, can_focus=True):
         self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
 
     def _recolour(self) -> None:
-        self._styles_of_roles, self._strips = {}, {}
+        self._painter.forget()
         self.refresh()
+
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Look the same with and without the focus: to find the styles of all roles again takes long."""
 
     def on_focus(self) -> None:
         """Remember that it was looked at: help begins with the view that one comes from."""
