@@ -21,7 +21,8 @@ class Kept(Generic[T]):
     def get(self, things: tuple[object, ...], values: object, make: Callable[[], T]) -> T:
         """Return what `make` makes; the last answer where `things` are the same objects and `values` are equal.
 
-        There are always as many things. They are held as long as their answer is, so that none of them can give its place in memory to another.
+        There are always as many things. They are held as long as their answer is, so that none of them can give its
+        place in memory to another.
         """
         last = self._last
         if last is not None and last[1] == values and all(a is b for a, b in zip(last[0], things, strict=True)):
