@@ -59,11 +59,11 @@ clean: ## Remove the environment, builds and caches; runs are kept
 
 # The stamps are as old as the last change of what they depend on that was installed.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.created
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e .
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.created
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.installed $@
 
 # venv where the system has it whole, else virtualenv, else virtualenv in a folder that goes again, else say what is missing.
