@@ -15,7 +15,7 @@ _FOLDER = "/opt/open5gs/etc/open5gs"
 
 
 def traffic_port(gnb: str, way: str) -> int:
-    """Return the port of the iperf3 server in the core for a gNB's UE and direction (`dl`, `ul`)."""
+    """Return the port of the iperf3 server beside the core for a gNB's UE and direction (`dl`, `ul`)."""
     return 5200 + 10 * int(gnb) + (way == "ul")
 
 
@@ -98,13 +98,13 @@ def core_services(plan: Plan) -> dict[str, dict[str, object]]:
         "entrypoint": ["/bin/sh", "-c"],
         "command": ["; ".join(["sleep 5", *subscribers])],
     }
-    ports = " ".join(str(traffic_port(cell.gnb.number, way)) for cell in plan.cells for way in ("dl", "ul"))
+    # Its iperf3 servers are begun by the agent's telemetry, which reads what they say.
     services["traffic-core"] = {
         "image": images.core,
+        "container_name": "traffic-core",
         "network_mode": "service:upf",
         "restart": "unless-stopped",
         "depends_on": ["upf"],
-        "entrypoint": ["/bin/sh", "-c"],
-        "command": [f"for port in {ports}; do iperf3 --server --port $$port & done; wait"],
+        "entrypoint": ["sleep", "infinity"],
     }
     return services

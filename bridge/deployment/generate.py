@@ -44,13 +44,18 @@ folder's `config` at `{config_dir}`, and `/dev/net/tun`. For links with delay or
 
 UE N has an address in 10.45.0.0/16 as soon as it is attached: `docker exec {first_ue} ip address show tun_srsue`. One
 UE per gNB, since srsUE on ZeroMQ serves a single cell. Traffic is begun by the agent's telemetry (`iperf3`, by
-`docker exec traffic-N`, see the inventory) or by hand:
+`docker exec`, see the inventory) or by hand, servers first:
 
 ```
 {traffic}
 ```
 
-Then the agent: docs/testbed.md. A DU's remote control asks nobody who he is: keep the network to the testbed.
+Then the agent, on the testbed's own network, since a DU's remote control asks nobody who he is: put rantwin's wheel, the
+inventory and an `agent.toml` (docs/promotion.md) into the folder of `config`, and
+
+```
+docker compose -f agent.yml -p {testbed}-agent up -d
+```
 """
 
 
@@ -70,6 +75,7 @@ def generate(inventory: Inventory) -> dict[str, str]:
     files["core.yml"] = yaml_text(_compose(plan, core_services(plan)), note)
     for host, cells in _by_host(plan).items():
         files[f"ue-{host}.yml"] = yaml_text(_compose(plan, _ue_services(plan, cells)), note)
+    files["agent.yml"] = yaml_text(_compose(plan, {"agent": _agent_service(plan)}), note)
     commands = _ran_files(plan, note, files)
     commands = [f"docker compose -f core.yml -p {inventory.testbed}-core up -d", *commands]
     for host in _by_host(plan):
@@ -89,13 +95,18 @@ def generate(inventory: Inventory) -> dict[str, str]:
 
 
 def traffic_commands(plan: Plan, cell: Cell) -> dict[str, list[str]]:
-    """Return the commands that offer the plan's load to a cell's UE, by direction."""
+    """Return the commands that offer the plan's load to a cell's UE: for each direction its server, then its client."""
     found = {}
     for way, rate in (("dl", plan.dl_mbps), ("ul", plan.ul_mbps)):
         port = str(traffic_port(cell.gnb.number, way))
         target = ["iperf3", "--client", "10.45.0.1", "--port", port, "--udp", "--bitrate", f"{rate:g}M"]
         reverse = ["--reverse"] if way == "dl" else []
-        found[way] = ["docker", "exec", f"traffic-{cell.gnb.number}", *target, *reverse, "--time", "5", "--json"]
+        server = ["iperf3", "--server", "--port", port, "--one-off", "--json"]
+        found[f"{way} core"] = ["docker", "exec", "traffic-core", *server]
+        found[f"{way} ue"] = [
+            *("docker", "exec", f"traffic-{cell.gnb.number}"),
+            *(*target, *reverse, "--time", "5", "--json"),
+        ]
     return found
 
 
@@ -152,6 +163,30 @@ def _ran_service(plan: Plan, workload: Workload) -> dict[str, object]:
     if node := inventory.hosts[plan.host_of(workload.key)].node:
         deploy["placement"] = {"constraints": [f"node.hostname == {node}"]}
     return {**service, "deploy": deploy}
+
+
+def _agent_service(plan: Plan) -> dict[str, object]:
+    """Return the agent beside the testbed: on its network, with the engine's socket and the host's processes."""
+    folder = plan.config_dir.rpartition("/")[0]
+    wheel = f'pip install --quiet "$$(ls {folder}/rantwin-*.whl)[docker,links,srsran]"'
+    return {
+        "image": plan.images.agent,
+        "container_name": "rantwin-agent",
+        "networks": [plan.network],
+        "pid": "host",
+        "cgroup": "host",
+        "cap_add": ["NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE"],
+        "volumes": [
+            "/var/run/docker.sock:/var/run/docker.sock",
+            "/usr/bin/docker:/usr/local/bin/docker:ro",
+            "/sys/fs/cgroup:/sys/fs/cgroup:ro",
+            f"{folder}:{folder}",
+        ],
+        "entrypoint": ["/bin/sh", "-c"],
+        "command": [f"{wheel} && exec rantwin serve {folder}/agent.toml"],
+        "restart": "always",
+        "stop_grace_period": "30s",
+    }
 
 
 def _ue_services(plan: Plan, cells: list[Cell]) -> dict[str, dict[str, object]]:

@@ -118,6 +118,21 @@ def test_controls_of_the_inventory_have_drivers_and_their_numbers_stand_in_the_f
     assert main([str(out), str(tmp_path), "--check"]) == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_agent_takes_the_inventory_and_what_it_measures_is_what_the_scenario_asks_of(
+    tmp_path: Path, kind: str
+) -> None:
+    docker = pytest.importorskip("bridge.backends.docker")
+    pytest.importorskip("docker")
+    (tmp_path / "here.toml").write_text((FOLDER / f"{kind}.toml").read_text())
+    assert main([str(tmp_path / "here.toml"), str(tmp_path)]) == 0
+    backend = docker.DockerBackend(load_inventory(tmp_path / "here.toml"), 2.0, state=tmp_path / "state")
+    names = {metric.metric.name for metric in backend._metrics}
+    backend.close()
+    for cell in range(1, 5):
+        assert {f"{what}_{way}_{cell}" for what in ("thp", "load") for way in ("dl", "ul")} <= names
+
+
 def test_the_start_script_fills_in_addresses_and_becomes_the_command(tmp_path: Path) -> None:
     script, template = tmp_path / "start.sh", tmp_path / "in"
     script.write_text(generate(inventory("one-host"))["config/start.sh"])
