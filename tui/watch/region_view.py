@@ -53,10 +53,10 @@ def region_frame(state: WatchState, width: int, height: int, cursor: tuple[float
     """Return the view; `cursor` is where the widget's cursor is, ahead of the state's by what is still computed."""
     region = state.region
     cursor = cursor or region.cursor or default_cursor(region)
-    head: list[Line] = [rehearsal_line(state.rehearsal, width), _title(region, width)]
     if region.control(region.x) is None or region.control(region.y) is None:
         lines = wrap(region.words or "no run: its controls are not known yet", width)
-        return Frame(head=(*head, (), *(((line, "hold"),) for line in lines)))
+        return Frame(head=((), *(((line, "hold"),) for line in lines)))
+    head: list[Line] = [rehearsal_line(state.rehearsal, width), _title(region, width)]
     wide, tall = map_size(width, height)
     picture = list(heat_map(region, wide, tall, cursor))
     if region.words:
