@@ -50,8 +50,8 @@ UE per gNB, since srsUE on ZeroMQ serves a single cell. Traffic is begun by the 
 {traffic}
 ```
 
-Then the agent, on the testbed's own network, since a DU's remote control asks nobody who he is: put rantwin's wheel, the
-inventory and an `agent.toml` (docs/promotion.md) into the folder of `config`, and
+Then the agent, on the testbed's own network, since a DU's remote control asks nobody who he is: put rantwin's wheel,
+the inventory and an `agent.toml` (docs/promotion.md) into the folder of `config`, and
 
 ```
 docker compose -f agent.yml -p {testbed}-agent up -d
