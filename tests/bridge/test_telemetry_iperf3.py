@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.telemetry.iperf3_output import Documents, Ended, Failed, Interval, read_document
@@ -183,6 +183,7 @@ def test_real_errors_are_told_in_their_words():
         assert any(isinstance(one, Failed) and "unable to connect" in one.text for one in read(name))
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 400), max_size=30), st.sampled_from(sorted(path.name for path in RECORDED.iterdir())))
 def test_documents_are_found_in_whatever_pieces_they_come(lengths, name):
     text = (RECORDED / name).read_text()
@@ -197,6 +198,7 @@ def test_documents_are_found_in_whatever_pieces_they_come(lengths, name):
     assert found == whole
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=200))
 def test_whatever_stands_before_a_document_does_not_hide_it(noise):
     good = event("interval", interval(1.0))
