@@ -31,7 +31,7 @@ class StoredProgress(Progress):
 
     def __init__(self, shown: Progress, folder: RunFolder, clock: Callable[[], float] = monotonic) -> None:
         self._shown, self._folder, self._clock = shown, folder, clock
-        self._written_s = -math.inf
+        self._written_s, self._written = -math.inf, ""
         self.says_lines = shown.says_lines
 
     def __enter__(self) -> Progress:
@@ -51,5 +51,7 @@ class StoredProgress(Progress):
             self._written_s = now_s
             said: Mapping[str, Any] = asdict(status)
             text = json.dumps(plain_json({key: said[key] for key in _SAID}), ensure_ascii=False)
-            self._folder.write_live(PROGRESS, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+            if text != self._written:
+                self._folder.write_live(PROGRESS, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+                self._written = text
         self._shown.update(status, line)

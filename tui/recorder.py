@@ -30,7 +30,9 @@ from tui.run_folder import RunFolder, StoredRun
 __all__ = ["Recorder", "recorded_of"]
 
 _REGION_SHARE = 49.0
-"""Seconds that pass before the region is stored again, for each that storing it took."""
+"""Seconds that pass before the region is stored again, for each that storing it took ..."""
+_REGION_LONGEST_S = 5.0
+"""... but never more than so many."""
 
 
 def recorded_of(stored: StoredRun, description: PlantDescription) -> Recorded:
@@ -104,7 +106,7 @@ class Recorder:
         began_s = self._elapsed()
         self._folder.write_live("region.npz", lambda path: region.save(path, compressed=False))
         now_s = self._elapsed()
-        self._region_from_s = now_s + _REGION_SHARE * (now_s - began_s)
+        self._region_from_s = now_s + min(_REGION_SHARE * (now_s - began_s), _REGION_LONGEST_S)
 
     def _take(self, event: Event) -> str:
         status = self._status

@@ -27,7 +27,9 @@ FloatArray = NDArray[np.float64]
 POINTS = 41
 WAITS = "no region yet: there is one once the passive windows are watched, and it grows with each trial"
 _SHARE = 19.0
-"""Seconds that pass before a region that grows is read again, for each that reading and slicing it took."""
+"""Seconds that pass before a region that grows is read again, for each that reading and slicing it took ..."""
+_LONGEST_S = 2.0
+"""... but never more than so many: on a loaded machine what it took says little."""
 
 
 class RegionFeed:
@@ -86,7 +88,7 @@ class RegionFeed:
         xs, ys, lower = self._sliced(region, picture.controls, axes, through)
         if is_new:
             now_s = self._clock()
-            self._from_s = now_s + _SHARE * (now_s - began_s)
+            self._from_s = now_s + min(_SHARE * (now_s - began_s), _LONGEST_S)
         view = replace(view, x_values=xs, y_values=ys, lower=lower, words=region.empty_because)
         return view if cursor is None else _at_cursor(view, region, cursor, through)
 

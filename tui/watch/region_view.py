@@ -7,12 +7,14 @@ from pathlib import PurePath
 from typing import ClassVar
 
 import numpy as np
+from rich.cells import cell_len
 from textual import events
 from textual.binding import Binding, BindingType
 
 from col.plant import Control
 from tui.progress import duration
 from tui.watch.dialogs import Choose
+from tui.watch.jump import JumpPlace
 from tui.watch.marks import Frame, Line, Span, cut, fit, number, rule, unit_word, verdict_mark, wrap
 from tui.watch.messages import AxesChosen, CursorMoved
 from tui.watch.pane import LinesPane
@@ -24,6 +26,7 @@ __all__ = ["RegionPane", "default_cursor", "map_size", "region_frame"]
 _SIDE_FROM = 100
 _LEGEND, _BELOW = 2, 5
 _MAP_MARGIN = 8
+_NEWEST_FIRST = "trials, newest first"
 
 
 def default_cursor(region: RegionView) -> tuple[float, float] | None:
@@ -75,6 +78,9 @@ def rehearsal_line(rehearsal: RehearsalView, width: int) -> Line:
     if not rehearsal.run:
         return ((fit(rehearsal.words or "no run is shown", width), "hold"),)
     spans: list[Span] = [(f"rehearsal {str(rehearsal.state).upper()}", "title")]
+    is_paused = rehearsal.state is Rehearsal.PAUSED
+    if is_paused:
+        spans.append((f" {rehearsal.words.removeprefix('paused ')}", "hold"))
     is_alive = rehearsal.state in (Rehearsal.RUNNING, Rehearsal.PAUSED)
     if rehearsal.passive_total and (rehearsal.passive_done < rehearsal.passive_total or not is_alive):
         spans.append((f"  passive {rehearsal.passive_done}/{rehearsal.passive_total}", "text"))
@@ -89,7 +95,7 @@ def rehearsal_line(rehearsal: RehearsalView, width: int) -> Line:
     if rehearsal.left_s is not None and rehearsal.state is Rehearsal.RUNNING:
         spans.append((f"  {duration(rehearsal.left_s)} left", "text"))
     name: Span = (f"  {PurePath(rehearsal.run).name}", "dim")
-    words: Span = (f"  {rehearsal.words}" if rehearsal.words else "", "hold" if is_alive else "dim")
+    words: Span = (f"  {rehearsal.words}" if rehearsal.words and not is_paused else "", "dim")
     return cut([*spans, words, name] if is_alive else [*spans, name, words], width)
 
 
@@ -110,15 +116,14 @@ def _at_cursor(region: RegionView, cursor: tuple[float, float] | None, width: in
     if cursor is None or x is None or y is None:
         return []
     where = f"{x.name} {number(cursor[0])} {unit_word(x.unit)}, {y.name} {number(cursor[1])} {unit_word(y.unit)}"
-    # Words come with the bound: without them the numbers may still be those of the place before.
-    is_known = region.cursor is not None and math.dist(region.cursor, cursor) < 1e-9 and bool(region.cursor_words)
+    is_known = region.cursor is not None and math.dist(region.cursor, cursor) < 1e-9
     if is_known and not math.isnan(region.cursor_bound):
         bound, about = region.cursor_bound, ""
     else:
         bound, about = float(bound_at(region, np.array([cursor[0]]), np.array([cursor[1]]))[0, 0]), "about "
     mark = verdict_mark(None if math.isnan(bound) else "pass" if bound >= region.alpha else "fail")
     says = {"PASS": "inside", "FAIL": "outside", "HOLD": "no region yet"}[mark.word]
-    cost = number(region.cursor_cost) if is_known else "…"
+    cost = number(region.cursor_cost) if is_known and not math.isnan(region.cursor_cost) else "…"
     lines: list[Line] = [
         cut([("╋", "pointer"), (" " + where, "title")], width),
         cut(
@@ -164,7 +169,7 @@ def _trial_lines(region: RegionView, cursor: tuple[float, float] | None, width: 
     """Return the trials in order, the newest last, as many as a side has room for to be cut by the caller."""
     if not region.trials:
         return []
-    lines: list[Line] = [rule("trials, newest first", width)]
+    lines: list[Line] = [rule(_NEWEST_FIRST, width)]
     for trial in reversed(region.trials):
         mark = verdict_mark(trial.verdict)
         at = f"{number(trial.values.get(region.x, math.nan)):>6} {number(trial.values.get(region.y, math.nan)):>6}"
@@ -275,6 +280,27 @@ class RegionPane(LinesPane):
         self._trial = min(max(self._trial, 1), len(trials))
         values = trials[self._trial - 1].values
         self._go(values[self._axes[0]], values[self._axes[1]])
+
+    def jump_places(self) -> list[JumpPlace]:
+        """Return the trials in sight beside the map."""
+        head, trials = self.shown.head, self.state.region.trials
+        for title, line in enumerate(head):
+            x = 0
+            for text, _ in line:
+                if _NEWEST_FIRST in text:
+                    last = min(title + len(trials), len(head) - _LEGEND - 1)
+                    rows = range(title + 1, last + 1)
+                    return [JumpPlace(x=x, y=y, key=str(trials[title - y].number)) for y in rows]
+                x += cell_len(text)
+        return []
+
+    def jump_to(self, key: str) -> None:
+        """Put the cursor on the trial of that number."""
+        trials = [t for t in self.state.region.trials if self._axes[0] in t.values and self._axes[1] in t.values]
+        numbers = [str(trial.number) for trial in trials]
+        if key in numbers:
+            self._trial = numbers.index(key)
+            self.action_trial(1)
 
     def action_choose(self, axis: str) -> None:
         """Ask for another control on one axis."""
