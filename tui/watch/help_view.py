@@ -82,7 +82,7 @@ def keys_of(bindings: Iterable[tuple[str, Binding]]) -> tuple[KeyHelp, ...]:
     """Return live keys, those of one action together, in the order of the bindings."""
     merged: dict[str, tuple[list[str], str]] = {}
     for key, binding in bindings:
-        if not binding.description or binding.system:
+        if not binding.description or binding.system or binding.action == "quit":  # Ctrl+Q leaves as q does
             continue
         shown, _ = merged.setdefault(binding.action, ([], binding.tooltip or binding.description))
         shown.append(binding.key_display or format_key(key))

@@ -8,7 +8,7 @@ from bridge.testbed import JournalEntry
 from tui.watch.marks import Frame, Line, Span, cut, fit, rule, wrap
 from tui.watch.pane import LinesPane
 from tui.watch.promotions_view import clock
-from tui.watch.state import WatchState
+from tui.watch.state import Connection, WatchState
 
 __all__ = ["JournalPane", "details_text", "journal_frame", "matching"]
 
@@ -53,7 +53,7 @@ def journal_frame(state: WatchState, width: int, height: int, cursor: str = "") 
         count += f" contain '{state.filter}'"
     head = (((fit(count + ", newest first, times in UTC", width), "dim"),), _header(width))
     if not entries:
-        words = "no entry contains that; Escape shows all" if view.journal else view.words or "nothing was written yet"
+        words = "no entry contains that; Escape shows all" if view.journal else _nothing(state)
         return Frame(head=head[:1], body=((), *(((line, "hold"),) for line in wrap(words, width))))
     chosen = next((e for e in entries if str(e.number) == cursor), None)
     return Frame(
@@ -62,6 +62,11 @@ def journal_frame(state: WatchState, width: int, height: int, cursor: str = "") 
         foot=_whole(chosen, width) if chosen is not None and height > 12 else (),
         keys=tuple(str(e.number) for e in entries),
     )
+
+
+def _nothing(state: WatchState) -> str:
+    is_there = state.testbed.connection is Connection.CONNECTED
+    return "nothing was written yet" if is_there or not state.testbed.words else state.testbed.words
 
 
 def _header(width: int) -> Line:

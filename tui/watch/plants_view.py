@@ -50,8 +50,6 @@ def connection_line(plant: PlantView, now_s: float, width: int) -> Line:
         spans += [(" ", "text"), ("EMULATED", "emulated")]
     if plant.connection is Connection.LOST:
         spans.append((f"  {LOST.text}", LOST.role))
-    if plant.words:
-        spans.append((f"  {plant.words}", "hold" if plant.connection is not Connection.CONNECTED else "dim"))
     if plant.received_s is not None:
         old = age(now_s - plant.received_s)
         spans.append((f"  stale {old}", "hold") if plant.is_stale(now_s) else (f"  {old} ago", "dim"))
@@ -59,6 +57,8 @@ def connection_line(plant: PlantView, now_s: float, width: int) -> Line:
         lost = sum(last - first + 1 for first, last in plant.holes)
         spans.append((f"  hole of {lost} window{'s' if lost > 1 else ''}", "hold"))
     spans += [(f"  {problem}", "fail") for problem in plant.problems]
+    if plant.words:
+        spans.append((f"  {plant.words}", "hold" if plant.connection is not Connection.CONNECTED else "dim"))
     return cut(spans, width)
 
 

@@ -12,9 +12,25 @@ from bridge.promotion import Promotion, State, WatchedWindow
 from bridge.testbed import JournalEntry
 from tui.plan_view import ending, evidence_lines, seconds, window_line
 from tui.promotion_watch import counted_down
-from tui.watch.marks import FAIL, HOLD, PASS, Frame, Line, Mark, Span, cut, fit, rule, unit_word, verdict_mark, wrap
+from tui.watch.marks import (
+    FAIL,
+    HOLD,
+    LOST,
+    PASS,
+    Frame,
+    Line,
+    Mark,
+    Span,
+    age,
+    cut,
+    fit,
+    rule,
+    unit_word,
+    verdict_mark,
+    wrap,
+)
 from tui.watch.pane import LinesPane
-from tui.watch.state import PromotionView, StepView, WatchState
+from tui.watch.state import Connection, PromotionView, StepView, WatchState
 
 __all__ = ["PromotionsPane", "clock", "countdown", "promotions_frame", "state_mark", "window_mark"]
 
@@ -104,15 +120,22 @@ def _padded(line: Line, width: int) -> Line:
 
 
 def _standing(state: WatchState, width: int) -> Line:
-    plant = state.testbed
+    plant, drift = state.testbed, state.gap.drift
     spans: list[Span] = [("TESTBED", "testbed"), (f" {plant.title or 'none'} ", "text")]
     if plant.emulated:
         spans += [("EMULATED", "emulated"), (" ", "text")]
-    drift = state.gap.drift
-    spans.append((f" drift {'unknown ?' if drift is None else f'{drift:.2f}'}", "dim" if drift is None else "text"))
-    if drift is not None:
+    if plant.connection is Connection.LOST:
+        since_s = 0.0 if state.promotions.received_s is None else state.now_s - state.promotions.received_s
+        return cut([*spans, (" ", "text"), (LOST.text, LOST.role), (f"  told {age(since_s)} ago", "hold")], width)
+    if plant.connection is Connection.CONNECTED and drift is None:
+        spans.append((" drift unknown ?", "dim"))
+    elif plant.connection is Connection.CONNECTED and drift is not None:
         mark = PASS if drift <= 1 else HOLD  # the limit is the gate's, among its reasons
-        spans += [(" ", "text"), (mark.text, mark.role), (" (1 is the edge of the prediction)", "dim")]
+        spans += [
+            (f" drift {drift:.2f} ", "text"),
+            (mark.text, mark.role),
+            (" (1 is the edge of the prediction)", "dim"),
+        ]
     if state.promotions.exploration_enabled:
         spans.append(("  exploration is on !", "hold"))
     spans.append(("" if state.operate else "  read-only", "dim"))
@@ -122,7 +145,8 @@ def _standing(state: WatchState, width: int) -> Line:
 def _in_flight(view: PromotionView, state: WatchState, width: int) -> list[Line]:
     lines: list[Line] = [rule("in flight", width)]
     if view.active is None:
-        words = (view.waits_for and f"waits for {view.waits_for}") or view.words or "nothing"
+        gone = "" if state.testbed.connection is Connection.CONNECTED else state.testbed.words
+        words = (view.waits_for and f"waits for {view.waits_for}") or gone or view.words or "nothing"
         return [*lines, *(((line, "hold" if view.waits_for else "text"),) for line in wrap(words, width))]
     since_s = 0.0 if view.received_s is None else max(state.now_s - view.received_s, 0.0)
     active = counted_down(view.active, since_s)
@@ -141,7 +165,10 @@ def _in_flight(view: PromotionView, state: WatchState, width: int) -> list[Line]
         lines.append(cut([("CONFLICT !", "fail"), (f" {control}: we set {ours:g}, now {theirs:g}", "text")], width))
     if active.cause_text:
         lines += [((line, "hold"),) for line in wrap(f"cause: {active.cause_text}", width, "  ")]
-    if active.verdict == "pass" and not active.state.is_final:
+    if state.testbed.connection is Connection.LOST and not active.state.is_final:
+        words = "the testbed goes back by itself when lease or deadline is over, whether this screen hears of it or not"
+        lines += [((line, "hold"),) for line in wrap(words, width)]
+    elif active.verdict == "pass" and not active.state.is_final:
         word = "confirms itself" if active.auto_confirm else "c keeps it, R brings the testbed back"
         lines.append(((fit(f"verdict is there: {word}", width), "pass"),))
     return lines
