@@ -1,13 +1,19 @@
 """Jump labels: a letter at everything that can be reached, and nothing typed there reaches the view."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from bridge.promotion import State
 from tests.tui.watch_pilot import drive, picture, refreshed, until
+from tests.tui.watch_states import made_state
 from tests.tui.watch_world import WatchWorld, promotion
 from tui.watch.jump import LETTERS, JumpLine, jump_labels, labelled
 from tui.watch.keys import TABS
 from tui.watch.marks import plain
+from tui.watch.messages import CursorMoved
+from tui.watch.region_view import region_frame
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, len(LETTERS), len(LETTERS) + 1, 100, len(LETTERS) ** 2])
@@ -125,3 +131,44 @@ def test_a_click_or_another_size_takes_the_labels_away(tmp_path) -> None:
         assert not app.view._labels
 
     drive(WatchWorld(tmp_path), steps)
+
+
+def test_a_letter_goes_to_a_trial_of_the_region(tmp_path) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("r", "ctrl+o")
+        await pilot.pause()
+        places = app.view.jump_places()
+        trials = app.state.region.trials
+        assert [place.key for place in places] == [str(trial.number) for trial in reversed(trials)]
+        await pilot.press(jump_labels(len(places))[1])
+        await pilot.pause()
+        axes = app.state.region.x, app.state.region.y
+        assert app.view.at == tuple(trials[-2].values[axis] for axis in axes)
+        await pilot.press("full_stop")
+        assert app.view.at == tuple(trials[-1].values[axis] for axis in axes)
+
+    drive(WatchWorld(tmp_path), steps, size=(120, 40))
+
+
+def test_numbers_of_the_place_before_do_not_stand_at_the_cursor(tmp_path) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("r")
+        await pilot.pause()
+        known = replace(app.state.region, cursor=(1.0, 1.0), cursor_bound=0.5, cursor_cost=9.9, cursor_words=("w",))
+        app.state = replace(app.state, region=known)
+        app.post_message(CursorMoved(1.2, 1.0))
+        await until(pilot, lambda: app.state.region.cursor == (1.2, 1.0))
+        region = app.state.region
+        assert math.isnan(region.cursor_bound)
+        assert math.isnan(region.cursor_cost)
+        assert region.cursor_words == ()
+
+    drive(WatchWorld(tmp_path), steps, size=(120, 40))
+
+
+def test_the_cost_stands_at_the_cursor_of_an_empty_region_too() -> None:
+    state = made_state()
+    region = replace(state.region, cursor=(1.0, 1.0), cursor_bound=0.2, cursor_cost=1.5, cursor_words=(), words="empty")
+    assert "cost 1.5" in region_frame(replace(state, region=region), 120, 40, (1.0, 1.0)).text
+    asked = replace(state, region=replace(region, cursor_cost=math.nan))
+    assert "cost …" in region_frame(asked, 120, 40, (1.0, 1.0)).text

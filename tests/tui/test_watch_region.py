@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+import math
 from dataclasses import replace
 from functools import wraps
 from typing import Any
@@ -90,7 +91,7 @@ def test_until_the_answer_for_a_new_place_is_there_the_slice_answers_and_says_ab
     assert "FAIL x outside" in text
     assert "0.984" not in text
     assert "dly_dl_1 <= 20: 0.991" not in text
-    moved = replace(made_region(), cursor=(0.6, 0.6), cursor_words=())  # the bound is still that of the place before
+    moved = replace(made_region(), cursor=(0.6, 0.6), cursor_bound=math.nan, cursor_words=())  # as the app does
     assert "0.984" not in region_frame(replace(made_state(), region=moved), 80, 24, (0.6, 0.6)).text
 
 
