@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 import math
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import wraps
 from typing import Any
