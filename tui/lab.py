@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["LabFiles", "lab_down_command", "lab_status_command", "lab_up_command"]
 
 _STARTS_S = 90.0
-_LARGEST_STEP = 0.3
+_LARGEST_STEP = 0.5
 """Of a control's range: the blast radius of one promotion."""
 
 
@@ -97,7 +97,7 @@ def lab_up_command(args: argparse.Namespace) -> int:
     address = f"unix:{files.agent_socket}"
     agent = _write_agent(files, scenario, exploration=args.exploration)
     serve, to = ("", "") if files.is_default else (f" {agent}", f" --to {address}")
-    step = _largest_step(scenario)["cpu_du"]
+    step = min(_largest_step(scenario).values())
     rehearse = f"rantwin rehearse {files.scenario} {certificate_options(step)}"
     for line in (
         f"wrote {files.scenario}, {files.inventory} and {agent}",
@@ -138,9 +138,11 @@ def _serve(path: Path) -> int:
 
 
 def _largest_step(scenario: Scenario) -> dict[str, float]:
-    """Return the most that each kind of control may change in one promotion, the same for all that are alike."""
-    widest = min(limit.upper_cores - limit.lower_cores for limit in scenario.ranges.values())
-    return {kind: round(_LARGEST_STEP * widest, 4) for kind in scenario.ranges}
+    """Return the most that each kind of control may change in one promotion [core]."""
+    return {
+        kind: round(_LARGEST_STEP * (limit.upper_cores - limit.lower_cores), 4)
+        for kind, limit in scenario.ranges.items()
+    }
 
 
 def _write(files: LabFiles, scenario: Scenario) -> None:

@@ -1,5 +1,7 @@
 """The lab on a Docker engine of this machine: up, down, and what is there. The engine is the only state.
 
+The engine is the one that DOCKER_HOST names (a Unix socket of this machine), else /var/run/docker.sock.
+
 Every container and the network carry the label `rantwin.lab` with the lab's name, and are found by it alone. The
 containers share one folder of this machine (`LabPlan.folder`): what to do in it (`config.json`, `load.json`) and
 `counters/`, where each process counts.
@@ -8,6 +10,7 @@ containers share one folder of this machine (`LabPlan.folder`): what to do in it
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ipaddress
 import json
 import os
@@ -22,7 +25,18 @@ from bridge.lab.image import WORKER_IN_IMAGE, build_image
 from bridge.lab.worker.counters import CU, DU, TRAFFIC, read_board
 from col.errors import InputError, PlantError, UnreachableError
 
-__all__ = ["LABEL", "LabPlan", "LabState", "down", "engine", "look", "offer", "up", "wait_for_traffic"]
+__all__ = [
+    "LABEL",
+    "LabPlan",
+    "LabState",
+    "down",
+    "engine",
+    "engine_address",
+    "look",
+    "offer",
+    "up",
+    "wait_for_traffic",
+]
 
 LABEL = "rantwin.lab"
 _MEMORY = {"du": 128 << 20, "cu": 128 << 20, "ue": 512 << 20, "core": 512 << 20}
@@ -81,18 +95,28 @@ class LabState:
         return bool(self.containers) and all(state == "running" for state in self.containers.values())
 
 
+def engine_address() -> str:
+    """Return where this machine's engine listens; InputError where DOCKER_HOST says that it is elsewhere."""
+    address = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if not address.startswith("unix:///"):
+        text = "a lab runs on the engine of this machine: unset it, or unix:///PATH"
+        raise InputError(text, key="DOCKER_HOST", value=address)
+    return address
+
+
 def engine(timeout_s: float = 60.0) -> Any:
     """Return a client of this machine's engine.
 
     Raises:
         InputError: the `docker` package is missing. UnreachableError: no engine answers.
     """
+    address = engine_address()
     try:
         import docker
     except ImportError:
         raise InputError("needs the docker package: pip install 'rantwin[docker]'", key="lab") from None
     try:
-        client = docker.from_env(timeout=timeout_s)
+        client = docker.DockerClient(base_url=address, timeout=timeout_s)
         client.ping()
     except Exception as error:  # the package lets errors of its transport through
         why = " ".join(str(error).split())[:200]
@@ -182,6 +206,13 @@ def _first_in_line(client: Any, name: str) -> str | None:
     return None
 
 
+def _remove_cgroups(name: str) -> None:
+    """Remove the lab's own cgroup, of every controller where each has a tree; one that is in use stays."""
+    for folder in (_CGROUPS / name, *(controller / name for controller in _CGROUPS.glob("*/"))):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
 def sys_python() -> str:
     """Return the path of Python, here and in the image."""
     return str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
@@ -194,9 +225,18 @@ def _network(client: Any, plan: LabPlan) -> tuple[Any, dict[str, str]]:
 
     refused = ""
     for subnet in _NETWORKS:
+        if _is_routed(subnet):
+            refused = f"{subnet} is in use here"
+            continue
         pool = IPAMConfig(pool_configs=[IPAMPool(subnet=subnet)])
         try:
-            network = client.networks.create(plan.name, driver="bridge", ipam=pool, labels={LABEL: plan.name})
+            network = client.networks.create(
+                plan.name,
+                driver="bridge",
+                ipam=pool,
+                labels={LABEL: plan.name},
+                options={"com.docker.network.bridge.name": _bridge(plan.name)},
+            )
         except APIError as error:
             refused = str(error.explanation or error)
             if "overlap" in refused.lower():
@@ -205,6 +245,24 @@ def _network(client: Any, plan: LabPlan) -> tuple[Any, dict[str, str]]:
         hosts = [str(host) for host in ipaddress.ip_network(subnet).hosts()]
         return network, {key: hosts[9 + place] for place, key in enumerate(plan.keys)}
     raise PlantError(f"no free network for the lab among {_NETWORKS[0]} ... {_NETWORKS[-1]}: {refused}")
+
+
+def _is_routed(subnet: str) -> bool:
+    """Return whether this machine has a route into a network already, be it another engine's."""
+    wanted = ipaddress.ip_network(subnet)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+            words = line.split()
+            if len(words) > 7 and words[7] != "00000000":
+                there, mask = (ipaddress.ip_address(int(words[n], 16).to_bytes(4, "little")) for n in (1, 7))
+                if ipaddress.ip_network(f"{there}/{mask}", strict=False).overlaps(wanted):
+                    return True
+    return False
+
+
+def _bridge(name: str) -> str:
+    """Return the bridge's name: the same for the same lab, and short enough for the kernel."""
+    return f"rl-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _write_folder(plan: LabPlan, addresses: Mapping[str, str]) -> None:
@@ -246,7 +304,8 @@ def down(client: Any, name: str) -> int:
             container.remove(force=True)
         for network in client.networks.list(filters={"label": f"{LABEL}={name}"}):
             network.remove()
-        return len(containers)
+    _remove_cgroups(name)
+    return len(containers)
 
 
 def look(client: Any, name: str) -> LabState:

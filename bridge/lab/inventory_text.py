@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from bridge.lab.engine import LabPlan
+from bridge.lab.engine import LabPlan, engine_address
 from col.plant import Control
 
 __all__ = ["STACK", "TESTBED", "inventory_text"]
@@ -29,7 +29,7 @@ def inventory_text(plan: LabPlan, *, window_s: float, ranges: Mapping[str, Contr
         '"power is not measured"]',
         "",
         "[hosts.h1]",
-        'docker = "unix:///var/run/docker.sock"',
+        f"docker = {json.dumps(engine_address())}",
         "",
     ]
     for role in ("du", "cu"):

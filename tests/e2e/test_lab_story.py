@@ -1,0 +1,138 @@
+"""The whole way on real containers: rehearse on the calibrated twin, promote to a lab, and come back from what breaks.
+
+One lab of two gNBs serves all of it; the tests follow one another, as they would on a testbed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from col.certificate import Certificate
+from col.signing import read_private_key
+from tests.e2e.lab_world import LabWorld, lab_world, needs_lab
+from tests.e2e.world import wait_until
+from tui.certificate_files import load_certificates, store_certificates
+from tui.run_folder import RunFolder
+
+pytestmark = [needs_lab, pytest.mark.slow, pytest.mark.xdist_group("lab")]
+
+STARVED_CORES = 0.034
+"""A limit at which a DU carries about a third of what is offered; the steps of the path come within reach of it."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A lab with its agent, a rehearsed run, and the configurations along its path."""
+
+    world: LabWorld
+    run: Path
+    certificates: tuple[Certificate, ...]
+
+    def promote(self, run: Path, *more: str) -> tuple[int, dict[str, Any], str]:
+        line = self.world.start("promote", str(run), "--yes", "--json", "--wait", "300", *more)
+        out, _ = line.process.communicate(timeout=900.0)
+        promotions = json.loads(out)["promotions"] if out else [{}]
+        return line.process.returncode, dict(promotions[-1]), line.said
+
+    def confirmed(self) -> dict[str, float]:
+        """Return what is confirmed, as the agent says."""
+        code, out, err = self.world.run("status", "--json")
+        assert code == 0, err
+        return dict(json.loads(out)["confirmed"])
+
+    def journal(self) -> str:
+        code, out, err = self.world.run("history")
+        assert code == 0, err
+        return out
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with lab_world(tmp_path_factory.mktemp("lab")) as world:
+        world.lab_up("--gnbs", "2", "--window", "2")
+        world.serve()
+        out = world.run_long(
+            "rehearse", world.facts["scenario"], "--testbed", "lab", "--stack", "rantwin lab", "--largest-step", "0.06",
+            "--seed", "5", "--passive-windows", "160", "--max-trials", "10", "--quiet", "--json",
+        )  # fmt: skip
+        run = world.folder / json.loads(out)["run"]
+        certificates = tuple(signed.certificate() for signed in load_certificates(run))
+        assert len(certificates) >= 3, out
+        yield Stage(world, run, certificates)
+
+
+def wrong_run(stage: Stage, number: int) -> Path:
+    """Return a copy of the run whose step of that number starves a DU: signed, from a twin that knows less."""
+    signed = load_certificates(stage.run)
+    step = stage.certificates[number - 1]
+    wrong = replace(step, target={**step.base, "cpu_du_1": STARVED_CORES})
+    key = read_private_key(stage.world.config / "keys" / "signing.pem")
+    folder = RunFolder.create(stage.run.parent, RunFolder.open(stage.run).manifest, "", datetime.now())
+    store_certificates(folder, [*signed[: number - 1], key.sign(wrong)], {})
+    folder.close()
+    return folder.path
+
+
+def test_two_steps_of_a_rehearsal_are_confirmed_on_real_containers(stage: Stage) -> None:
+    assert stage.world.is_at(stage.certificates[0].base)
+    for number in (1, 2):
+        code, promotion, said = stage.promote(stage.run)
+        assert (code, promotion["state"]) == (0, "confirmed"), said
+        assert stage.world.is_at(stage.certificates[number - 1].target), stage.world.in_force()
+
+
+def test_a_step_that_starves_a_du_is_rolled_back_on_real_windows(stage: Stage) -> None:
+    confirmed = stage.certificates[1].target
+    code, promotion, said = stage.promote(wrong_run(stage, 3))
+    assert (code, promotion["state"], promotion["cause"]) == (1, "rolled back", "specification failed"), said
+    assert stage.world.is_at(confirmed), stage.world.in_force()
+
+
+def test_a_du_that_is_killed_in_a_trial_comes_back_at_the_confirmed_limits(stage: Stage) -> None:
+    world, confirmed = stage.world, stage.certificates[1].target
+    command = world.start("promote", str(stage.run), "--yes", "--wait", "300")
+    wait_until(lambda: world.is_at(stage.certificates[2].target), f"the third step is in force: {command.said}")
+    before = world.pid("du_1")
+    world.kill_9("du_1")
+    out, _ = command.process.communicate(timeout=900.0)
+    assert command.process.returncode == 1, (out, command.said)
+    wait_until(lambda: world.pid("du_1") not in (0, before), "the engine starts the DU again")
+    wait_until(lambda: world.is_at(confirmed), f"back at the confirmed limits, not {stage.confirmed()}")
+    assert "rolled back" in stage.journal()
+
+
+def test_an_agent_that_is_killed_in_a_trial_rolls_it_back_when_it_starts_again(stage: Stage) -> None:
+    world, confirmed = stage.world, stage.certificates[1].target
+    command = world.start("promote", str(stage.run), "--yes", "--wait", "300")
+    wait_until(lambda: world.is_at(stage.certificates[2].target), f"the third step is in force: {command.said}")
+    world.kill_agent()
+    assert world.is_at(stage.certificates[2].target), "nobody is there to take it back yet"
+    world.serve()
+    wait_until(lambda: world.is_at(confirmed), "back at the confirmed limits")
+    command.process.communicate(timeout=900.0)
+    assert command.process.returncode != 0
+    assert "agent restarted" in stage.journal()
+
+
+def test_the_journal_is_whole_and_a_lab_can_be_asked_and_taken_down(stage: Stage) -> None:
+    world = stage.world
+    code, _, err = world.run("history", "--verify")
+    assert code == 0, err
+    code, out, err = world.run("lab", "status", "--name", world.name, "--json")
+    assert code == 0, err
+    status = json.loads(out)
+    assert status["up"]
+    assert len(status["containers"]) == 6
+    assert status["traffic"]["2"]["thp_dl"] > 0.0
+    world.stop_agent()
+    world.lab_down()
+    code, out, _ = world.run("lab", "status", "--name", world.name, "--json")
+    assert code == 1
+    assert json.loads(out)["containers"] == {}
