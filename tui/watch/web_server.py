@@ -35,6 +35,13 @@ _PATIENCE_S = 5.0
 _SIZES = {"width": (20, 400), "height": (8, 200)}
 _PARTS = Path(textual_serve.__file__).parent / "static"
 
+_START = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[2])!r})
+from tui.watch.web_session import main
+sys.exit(main(sys.argv[1:]))
+"""
+
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -290,7 +297,8 @@ def serve_web(words: Sequence[str], port: int) -> None:
     Raises:
         InputError: the port is taken.
     """
-    screens = WebScreens([sys.executable, "-m", "tui.watch.web_session", *words], new_token())
+    # -P: what lies in the current folder is not imported, as it is not by the command itself.
+    screens = WebScreens([sys.executable, "-P", "-c", _START, *words], new_token())
     sock = listening(port)
 
     async def serve() -> None:
