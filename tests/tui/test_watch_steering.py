@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from textual.widgets import Input
+
 from col.region import Region
 from tests.tui.made_region_file import box_region
 from tests.tui.made_run import CONTROLS, make_run
@@ -158,7 +160,7 @@ def test_a_region_that_changes_often_is_read_as_often_as_costs_little(tmp_path: 
         return now_s[0]
 
     twin, feed = TwinFeed(writer.folder.path), RegionFeed(writer.folder.path, clock=clock)
-    read = []
+    read: list[Any] = []
     for k in range(60):
         grown(writer.folder.path / "region.npz", 1.0 - k / 100)
         view = feed.view(twin.poll(0.0), None, None, current={}, confirmed={})
@@ -263,7 +265,7 @@ def test_the_dialog_begins_with_what_it_is_now(world: WatchWorld) -> None:
 
     def look(app: Any) -> None:
         if isinstance(app.screen, AskNumber):
-            asked.append(app.screen.query_one("#number").value)
+            asked.append(app.screen.query_one("#number", Input).value)
 
     press(world, "B", after=look)
     assert asked == ["6"]
