@@ -52,13 +52,12 @@ async def settled(pilot: Pilot, app: WatchApp) -> None:
     await pilot.pause()
 
 
-async def until(pilot: Pilot, happened: Callable[[], bool]) -> None:
+async def until(pilot: Pilot, happened: Callable[[], bool], patience_s: float = 60.0) -> None:
     """Wait for something that Textual does in its own time."""
-    for _ in range(500):
-        if happened():
-            return
+    until_s = time.monotonic() + patience_s
+    while not happened():
+        assert time.monotonic() < until_s, "did not happen"
         await pilot.pause(0.02)
-    raise AssertionError("did not happen")
 
 
 def notices(world: WatchWorld) -> str:
