@@ -149,13 +149,17 @@ def _add_calibrate(commands: Commands[Parser]) -> None:
         commands,
         "calibrate",
         "tui.commands:calibrate_command",
-        help="fit the twin's compute model to recordings of a real gNB",
+        help="fit the twin's compute model to recordings of a real gNB, or to a testbed in a safe sweep",
         description="Read recordings of a gNB under CPU quotas, fit the DU's compute model, and say how far off "
-        "it is on settings that were left out of the fit.",
-        examples="  rantwin calibrate recordings/ --out my-gnb.json --leave-out 4",
+        "it is on settings that were left out of the fit. With --on: take the CPU limits of a testbed down in a "
+        "few steps, each through its agent's gate and back at its end, fit the costs of DUs and CUs, and write the "
+        "scenario with them.",
+        examples="  rantwin calibrate recordings/ --out my-gnb.json --leave-out 4\n"
+        "  rantwin calibrate --on lab.example:50051 --scenario zmq --out my-testbed.toml",
     )
     parser.add_argument(
         "data",
+        nargs="?",
         type=Path,
         metavar="DATA",
         help="folder of recordings: runs/ and load/ with *.jsonl.gz, or a measured.json",
@@ -163,9 +167,9 @@ def _add_calibrate(commands: Commands[Parser]) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("calibration.json"),
         metavar="FILE",
-        help="where the calibration goes; its stem is its name (default: calibration.json)",
+        help="where the calibration goes; its stem is its name (default: calibration.json; with --on the scenario: "
+        "calibrated.toml)",
     )
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="also write the fit there as SVG files")
     parser.add_argument(
@@ -180,7 +184,30 @@ def _add_calibrate(commands: Commands[Parser]) -> None:
         "--evaluations", type=whole(1), default=600, metavar="N", help="evaluations of a fit at most (default: 600)"
     )
     parser.add_argument("--workers", type=whole(1), default=2, metavar="N", help="processes that fit (default: 2)")
+    _add_sweep(parser)
     add_output(parser)
+
+
+def _add_sweep(parser: Parser) -> None:
+    add_address(
+        parser,
+        "--on",
+        "sweep this testbed instead: its agent, unix:PATH or HOST:PORT, whose operator has to allow exploration",
+    )
+    group = parser.add_argument_group("sweep")
+    group.add_argument(
+        "--scenario", metavar="S", help="the testbed's twin: name or .toml file (default: cpu-allocation)"
+    )
+    group.add_argument("--levels", type=whole(1), default=3, metavar="N", help="steps down (default: 3)")
+    group.add_argument("--windows", type=whole(1), default=3, metavar="N", help="windows of each (default: 3)")
+    group.add_argument(
+        "--headroom",
+        type=amount(most=100.0),
+        default=1.3,
+        metavar="X",
+        help="no limit below X times what the container was seen to use (default: 1.3)",
+    )
+    group.add_argument("--gnbs-at-once", type=whole(1), default=2, metavar="N", help="gNBs a trial (default: 2)")
 
 
 def _add_report(commands: Commands[Parser]) -> None:

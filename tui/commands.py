@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from col.errors import InputError
 from tui.console import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, print_json
 from tui.progress import choose_progress
 from tui.stopping import StoppableProgress, stoppable
@@ -114,12 +115,16 @@ def scenarios_command(args: argparse.Namespace) -> int:
 
 
 def calibrate_command(args: argparse.Namespace) -> int:
-    """Fit the twin's compute model to recordings."""
+    """Fit the twin's compute model to recordings, or to a testbed."""
+    if args.on is not None:
+        return _calibrate_on(args)
+    if args.data is None:
+        raise InputError("say which recordings, or --on which testbed", key="DATA")
     from tui.calibrate import CalibrationRequest, calibrate
 
     request = CalibrationRequest(
         data=args.data,
-        out=args.out,
+        out=args.out or Path("calibration.json"),
         figures=args.figures,
         leave_out=args.leave_out,
         evaluations=args.evaluations,
@@ -138,6 +143,31 @@ def calibrate_command(args: argparse.Namespace) -> int:
         ]
         print(f"  NRMSE, {group}: {', '.join(shown)}")
     print("\n".join(result["written"]))
+    return EXIT_DONE
+
+
+def _calibrate_on(args: argparse.Namespace) -> int:
+    from tui.agent_link import connect
+    from tui.calibrate_on import CalibrateOnRequest, calibrate_on, report_lines
+    from tui.session import DEFAULT_SCENARIO
+
+    if args.data is not None:
+        raise InputError("recordings and a testbed cannot be fitted together", key="--on", value=args.on)
+    request = CalibrateOnRequest(
+        on=args.on,
+        scenario=args.scenario or DEFAULT_SCENARIO,
+        out=args.out or Path("calibrated.toml"),
+        levels=args.levels,
+        windows=args.windows,
+        headroom=args.headroom,
+        at_once=args.gnbs_at_once,
+        connect=lambda address: connect(args, to=address),
+    )
+    result = calibrate_on(request, choose_progress(quiet=args.quiet))
+    if args.json:
+        print_json(result)
+    else:
+        print("\n".join(report_lines(result)))
     return EXIT_DONE
 
 
