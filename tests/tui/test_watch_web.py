@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from col.errors import InputError, RefusedError
-from tests.tui.watch_pilot import drive
+from tests.tui.watch_pilot import drive, notices
 from tests.tui.watch_world import WatchWorld, promotion, status
 from tui.cli import build_parser, main
 from tui.watch.command import make_app
 from tui.watch.feeds_operate import Operator
 from tui.watch.keys import BINDINGS
 from tui.watch.web_guard import content_policy, new_token, refusal
-from tui.watch.web_session import LooksOnly, WebWatchApp, session_words
+from tui.watch.web_session import ONLY_LOOKS, LooksOnly, WebWatchApp, session_words
 
 TOKEN = "t" * 43
 PATH = f"/{TOKEN}/"
@@ -123,7 +123,11 @@ def test_no_key_changes_the_testbed_a_run_or_a_file(tmp_path) -> None:
         for binding in BINDINGS:
             if binding.id not in leaving:
                 for key in binding.key.split(","):
-                    await pilot.press(key, "escape")
+                    await pilot.press(key)
+                    assert len(app.screen_stack) == 1, f"{key} asks something"
+                    await pilot.press("escape")
+                    if binding.action.startswith("act("):
+                        assert ONLY_LOOKS in notices(world).split(" | ")[-1]
         for act in (
             "approve",
             "confirm",
@@ -428,18 +432,27 @@ def test_the_real_screen_comes_to_a_browser_and_goes_with_the_server(tmp_path) -
         assert process.stdout is not None
         address = process.stdout.readline().strip()
 
-        async def look() -> bytes:
-            seen = b""
+        async def look() -> tuple[bytes, str]:
+            seen, url = b"", ""
             headers = {"Origin": address[: address.index("/", 8)]}
             async with (
                 aiohttp.ClientSession() as client,
                 client.ws_connect(address + "ws?width=100&height=30", headers=headers) as page,
             ):
-                while b"no run yet" not in seen:
-                    seen += await page.receive_bytes()
-            return seen
+                for wanted, then in ((b"no run yet", "e"), (b"Export what is shown", "\r")):
+                    while wanted not in seen:
+                        seen += await page.receive_bytes()
+                    await page.send_json(["stdin", then])
+                while not url:
+                    message = await page.receive()
+                    if message.type is aiohttp.WSMsgType.TEXT:
+                        url = json.loads(message.data)[1]["url"]
+                async with client.get(url) as download:
+                    return seen, await download.text()
 
-        assert b"read-only" in asyncio.run(asyncio.wait_for(look(), PATIENCE_S))
+        seen, exported = asyncio.run(asyncio.wait_for(look(), PATIENCE_S))
+        assert b"read-only" in seen
+        assert exported.startswith("plant,emulated,group,")
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
