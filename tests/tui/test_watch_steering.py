@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from textual.widgets import Input
 
 from col.region import Region
