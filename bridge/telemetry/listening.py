@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from bridge.telemetry.source import KEPT_S, Now, Sample, SourceMetric, sample_of
 
 __all__ = ["Heard", "ListeningSource", "TroubleError", "enough"]
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 _MOST_KEPT = 20_000
 _JOIN_S = 10.0
@@ -119,12 +121,15 @@ class ListeningSource:
 
     def _note(self, part: str, heard_s: float | None = None) -> None:
         """Note that a part works, and when it was heard if it was."""
-        self._troubles.pop(part, None)
+        if self._troubles.pop(part, None) is not None:
+            log.info("%s: is heard again", self._name)
         if heard_s is not None:
             self._last_heard_s = heard_s
 
     def _say(self, part: str, trouble: str) -> None:
-        """Note what is wrong with a part that goes on listening."""
+        """Note what is wrong with a part, and log it where it is new."""
+        if self._troubles.get(part) != trouble:
+            log.warning("%s: %s", self._name, trouble)
         self._troubles[part] = trouble
 
     def _keep_listening(self, part: str, listen: Callable[[], None]) -> None:

@@ -21,8 +21,14 @@ from col.plant import Metric, MetricKind
 
 __all__ = ["LAYERS", "SrsranSource", "make_source"]
 
-_OPEN_S, _POLL_S = 5.0, 0.25
-_MOST_BYTES = 2**24
+_OPTIONS: Mapping[str, Any] = {
+    "open_timeout": 5.0,
+    "close_timeout": 1.0,
+    "max_size": 2**24,
+    "compression": None,
+    "proxy": None,
+}
+_POLL_S = 0.25
 _SUBSCRIBE = '{"cmd":"metrics_subscribe"}'
 _TARGET, _SEEN = MetricKind.TARGET, MetricKind.OBSERVABLE
 
@@ -145,12 +151,7 @@ class SrsranSource(ListeningSource):
         client = _client()
         with contextlib.ExitStack() as stack:
             try:
-                connection = stack.enter_context(
-                    client.connect(
-                        self._url, open_timeout=_OPEN_S, close_timeout=1.0, max_size=_MOST_BYTES, compression=None,
-                        proxy=None,
-                    )
-                )  # fmt: skip
+                connection = stack.enter_context(client.connect(self._url, **_OPTIONS))
             except TimeoutError as error:
                 raise TroubleError("takes no connection: the gNB hangs, or its host is away") from error
             except Exception as error:
