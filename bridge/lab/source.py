@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.lab.worker.counters import CU, DU, NOW, TRAFFIC, read_board
@@ -23,8 +21,8 @@ from col.plant import Metric, MetricKind
 __all__ = ["LabSource", "make_source"]
 
 _EVERY_S = 0.1
-_SILENT_S = 1.0
-"""A process that wrote nothing for so long stands still: a period of the kernel's CPU limits is a tenth of it."""
+_SILENT_S = 1.5
+"""A process that wrote nothing for so long stands still: a period of the kernel's CPU limits is a fifteenth of it."""
 _O, _T = MetricKind.OBSERVABLE, MetricKind.TARGET
 _METRICS = (
     ("load_dl", "Mbit/s", _O, "offered at the sender, downlink"),
@@ -47,15 +45,13 @@ _METRICS = (
 )
 _BOARDS = (("du", DU), ("cu", CU), ("ue", TRAFFIC), ("core", TRAFFIC))
 
+_MOST_SAID = 100
+"""Windows whose answer is kept, so that it stays the same."""
+
+Key = tuple[str, str]
 Board = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """All boards at one moment, on the clock of the windows."""
-
-    at_s: float
-    boards: Mapping[tuple[str, str], Board]
+Seen = tuple[tuple[float, Board], ...]
+"""What was seen of one process: when, on the clock of the windows, and its counters."""
 
 
 def make_source(table: Mapping[str, object], now: Now) -> LabSource:
@@ -76,12 +72,14 @@ class LabSource:
 
     def __init__(self, counters: Path, gnbs: tuple[str, ...], now: Now) -> None:
         self._counters, self._gnbs, self._now = counters, gnbs, now
-        self._looks: deque[_Look] = deque(maxlen=int(KEPT_S / _EVERY_S) + 20)
-        self._lock = threading.Lock()
+        self._seen: dict[Key, deque[tuple[float, Board]]] = {
+            (name, gnb): deque(maxlen=int(KEPT_S / _EVERY_S) + 20) for gnb in gnbs for name, _ in _BOARDS
+        }
+        self._said: dict[tuple[float, float], Sample] = {}
+        self._lock = threading.RLock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._last_heard_s: float | None = None
-        self._silent: tuple[str, ...] = ()
+        self._started_s: float | None = None
         self._offered = tuple(
             SourceMetric(metric=Metric(name=f"{stem}_{gnb}", unit=unit, kind=kind, description=text))
             for gnb in gnbs
@@ -95,7 +93,8 @@ class LabSource:
     def start(self) -> None:
         """Begin to look."""
         if self._thread is None and not self._stop.is_set():
-            self._thread = threading.Thread(target=self._run, name="rantwin-lab", daemon=True)
+            self._started_s = self._now()
+            self._thread = threading.Thread(target=self._run, name="telemetry lab", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
@@ -109,85 +108,90 @@ class LabSource:
             self.look()
 
     def look(self) -> None:
-        """Take the counters as they are now."""
-        boards: dict[tuple[str, str], Board] = {}
-        silent: list[str] = []
-        at_s = self._now()
-        for gnb in self._gnbs:
-            for name, names in _BOARDS:
-                board = read_board(self._counters / f"{name}-{gnb}", names)
-                if board is None or time.monotonic() - board["at_s"] > _SILENT_S:
-                    silent.append(f"{name}-{gnb}")
-                if board is not None:
-                    boards[name, gnb] = board
+        """Take the counters as they are now; those that nobody wrote since, or that cannot be, are not heard."""
         with self._lock:
-            self._looks.append(_Look(at_s, boards))
-            self._silent = tuple(silent)
-            if len(silent) < len(_BOARDS) * len(self._gnbs):
-                self._last_heard_s = at_s
+            at_s = self._now()
+            for name, names in _BOARDS:
+                for gnb in self._gnbs:
+                    board = read_board(self._counters / f"{name}-{gnb}", names)
+                    if board is None or not all(0.0 <= value < math.inf for value in board.values()):
+                        continue
+                    seen = self._seen[name, gnb]
+                    if not seen or seen[-1][1]["at_s"] != board["at_s"]:
+                        seen.append((at_s, board))
 
     @property
     def last_heard_s(self) -> float | None:
         """When any process of the lab was last seen to count."""
-        return self._last_heard_s
+        with self._lock:
+            return max((seen[-1][0] for seen in self._seen.values() if seen), default=None)
 
     @property
     def problem(self) -> str:
         """Which processes stand still."""
-        silent = self._silent
+        if self._started_s is None:
+            return ""
+        oldest = self._now() - _SILENT_S
+        with self._lock:
+            heard = {key: seen[-1][0] if seen else self._started_s for key, seen in self._seen.items()}
+        silent = [f"{name}-{gnb}" for (name, gnb), at_s in heard.items() if at_s < oldest]
         if not silent:
-            return "" if self._last_heard_s is not None else f"nothing counted in {self._counters} yet"
+            return ""
         return f"{', '.join(silent[:4])}{' ...' if len(silent) > 4 else ''} count nothing; see: rantwin lab status"
 
     def sample(self, start_s: float, end_s: float) -> Sample:
         """Return the window's metrics; missing where the counters were not seen at both of its ends."""
+        if not end_s > start_s:
+            return sample_of(self._offered, {})
         with self._lock:
-            looks = tuple(self._looks)
-        if looks and looks[-1].at_s < end_s <= self._now():  # one look after its end, and it never says otherwise again
-            self.look()
-            with self._lock:
-                looks = tuple(self._looks)
-        values: dict[str, float] = {}
-        for gnb in self._gnbs:
-            grown = {name: _grown(looks, (name, gnb), start_s, end_s) for name, _ in _BOARDS}
-            values |= {f"{stem}_{gnb}": value for stem, value in _values(grown, end_s - start_s).items()}
-        return sample_of(self._offered, values)
+            if (said := self._said.get((start_s, end_s))) is not None:
+                return said
+            is_over = end_s <= self._now()
+            if is_over and self._thread is not None:
+                self.look()  # one look after its end
+            values: dict[str, float] = {}
+            for gnb in self._gnbs:
+                grown = {name: _grown(tuple(self._seen[name, gnb]), start_s, end_s) for name, _ in _BOARDS}
+                values |= {f"{stem}_{gnb}": value for stem, value in _values(grown, end_s - start_s).items()}
+            sample = sample_of(self._offered, values)
+            if is_over:
+                self._said[start_s, end_s] = sample
+                while len(self._said) > _MOST_SAID:
+                    del self._said[next(iter(self._said))]
+            return sample
 
 
-def _grown(looks: tuple[_Look, ...], key: tuple[str, str], start_s: float, end_s: float) -> Board | None:
+def _grown(seen: Seen, start_s: float, end_s: float) -> Board | None:
     """Return by how much the counters of a process grew, those of `NOW` as they are at the end.
 
-    None where the process is not the same one at both ends, or did not write at all in the second half of the window.
+    None where they were not seen at both ends, or the process is not the same one.
     """
-    first, last = _at(looks, key, start_s), _at(looks, key, end_s)
+    first, last = _at(seen, start_s), _at(seen, end_s)
     if first is None or last is None or first["started_s"] != last["started_s"]:
-        return None
-    if last["at_s"] - first["at_s"] < 0.5 * (end_s - start_s):
         return None
     return {name: value if name in NOW else value - first[name] for name, value in last.items()}
 
 
-def _at(looks: tuple[_Look, ...], key: tuple[str, str], at_s: float) -> Board | None:
-    """Return the counters at a moment, on the straight line between the looks around it."""
+def _at(seen: Seen, at_s: float) -> Board | None:
+    """Return the counters at a moment, on the straight line between what was seen before and after it."""
     before = after = None
-    for look in reversed(looks):
-        if look.at_s >= at_s:
-            after = look
+    for one in reversed(seen):
+        if one[0] >= at_s:
+            after = one
         else:
-            before = look
+            before = one
             break
-    if before is None or after is None:
-        near = before or after
-        # The window ends now and the next look is still to come, or it began with the first one.
-        return near.boards.get(key) if near is not None and abs(near.at_s - at_s) <= 3 * _EVERY_S else None
-    one, other = before.boards.get(key), after.boards.get(key)
-    if one is None or other is None or one["started_s"] != other["started_s"]:
+    if after is None:  # what comes next is still to come
+        return before[1] if before is not None and at_s - before[0] <= _SILENT_S else None
+    if before is None or after[0] == at_s:
+        return after[1] if after[0] - at_s <= _EVERY_S else None
+    (one_s, one_board), (other_s, other) = before, after
+    if one_board["started_s"] != other["started_s"] or other_s - one_s > _SILENT_S:
         return None
-    if after.at_s - before.at_s > _SILENT_S:
-        return None
-    share = (at_s - before.at_s) / (after.at_s - before.at_s)
+    share = (at_s - one_s) / (other_s - one_s)
     return {
-        name: value if name == "started_s" else one[name] + share * (value - one[name]) for name, value in other.items()
+        name: value if name == "started_s" else one_board[name] + share * (value - one_board[name])
+        for name, value in other.items()
     }
 
 
