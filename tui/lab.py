@@ -252,7 +252,7 @@ def _status_lines(state: Any, traffic: dict[str, dict[str, float]]) -> list[str]
 
 def check_name(name: str) -> str:
     """Return the name of a lab if containers can be called so."""
-    if not (name.isascii() and name.replace("-", "").isalnum() and name[0].isalnum() and len(name) <= 32):
+    if not (name.isascii() and name.replace("-", "").isalnum() and name[:1].isalnum() and len(name) <= 32):
         raise InputError("must be at most 32 letters, digits and '-'", key="--name", value=name)
     return name
 
