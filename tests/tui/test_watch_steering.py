@@ -150,6 +150,23 @@ def test_the_map_follows_the_region_of_a_run_that_goes_on(tmp_path: Path) -> Non
     writer.ends()
 
 
+def test_what_holds_at_the_cursor_is_that_of_the_region_in_sight(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    now_s = [100.0]
+    twin, feed = TwinFeed(writer.folder.path), RegionFeed(writer.folder.path, clock=lambda: now_s[0])
+    bounds = []
+    for reach in (1.2, 0.8):
+        grown(writer.folder.path / "region.npz", reach)
+        for cursor in ((1.0, 1.0), (0.5, 0.5)):
+            view = feed.view(twin.poll(0.0), None, cursor, current={}, confirmed={"cpu_du_4": 1.4})
+            assert view.cursor == cursor
+            assert len(view.cursor_words) == len(CONTROLS)
+            bounds.append(view.cursor_bound >= 0.9)
+        now_s[0] += 10.0
+    assert bounds == [False, False, True, False]
+    writer.ends()
+
+
 def test_a_region_that_changes_often_is_read_as_often_as_costs_little(tmp_path: Path) -> None:
     writer = Writer(tmp_path)
     now_s = [100.0]

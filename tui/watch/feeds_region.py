@@ -46,6 +46,8 @@ class RegionFeed:
         self._region: Region | None = None
         self._trouble = ""
         self._slice_key: object = None
+        self._point_key: object = None
+        self._point: tuple[float, float, tuple[str, ...]] = (math.nan, math.nan, ())
         self._slice: tuple[FloatArray, FloatArray, FloatArray] | None = None
 
     def view(
@@ -90,10 +92,17 @@ class RegionFeed:
             now_s = self._clock()
             self._from_s = now_s + min(_SHARE * (now_s - began_s), _LONGEST_S)
         view = replace(view, x_values=xs, y_values=ys, lower=lower, words=region.empty_because)
-        return view if cursor is None else _at_cursor(view, region, cursor, through)
+        if cursor is None:
+            return view
+        key = (axes, cursor, tuple(through.items()))
+        if key != self._point_key:
+            self._point, self._point_key = _at_cursor(view, region, cursor, through), key
+        bound, cost, requirements = self._point
+        return replace(view, cursor_bound=bound, cursor_cost=cost, cursor_words=requirements)
 
     def _load(self, mark: tuple[float, int] | None) -> Region | None:
-        self._mark, self._region, self._trouble, self._slice_key = mark, None, "", None
+        self._mark, self._region, self._trouble = mark, None, ""
+        self._slice_key = self._point_key = None
         if mark is not None:
             from col.region import Region
 
@@ -122,14 +131,14 @@ class RegionFeed:
 
 def _at_cursor(
     view: RegionView, region: Region, cursor: tuple[float, float], through: Mapping[str, float]
-) -> RegionView:
-    """Return the view with what holds at the cursor: bound, cost, and a line for each requirement of φ."""
+) -> tuple[float, float, tuple[str, ...]]:
+    """Return what holds at the cursor: bound, cost, and a line for each requirement of φ."""
     values = {**through, view.x: cursor[0], view.y: cursor[1]}
     point = np.array([[values[name] for name in region.controls]])
     bound = float(region.lower_bound(point)[0])
     above = sum(max(0.0, values[c.name] - c.reference) for c in view.controls if c.unit == "core")
     words = [] if region.empty_because else _requirements(region, point)
-    return replace(view, cursor_bound=bound, cursor_cost=1.0 + above, cursor_words=tuple(words))
+    return bound, 1.0 + above, tuple(words)
 
 
 def _requirements(region: Region, point: FloatArray) -> list[str]:
