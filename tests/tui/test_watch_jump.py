@@ -172,3 +172,17 @@ def test_the_cost_stands_at_the_cursor_of_an_empty_region_too() -> None:
     assert "cost 1.5" in region_frame(replace(state, region=region), 120, 40, (1.0, 1.0)).text
     asked = replace(state, region=replace(region, cursor_cost=math.nan))
     assert "cost …" in region_frame(asked, 120, 40, (1.0, 1.0)).text
+
+
+def test_rows_that_scroll_carry_no_label_of_another(tmp_path) -> None:
+    async def steps(app, pilot) -> None:
+        await pilot.press("ctrl+o")
+        await pilot.pause()
+        app.view.scroll_y += 2
+        await pilot.pause()
+        assert not app.view._labels
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.focused is app.view
+
+    drive(WatchWorld(tmp_path), steps, size=(80, 24))

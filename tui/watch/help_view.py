@@ -10,6 +10,7 @@ from textual.keys import format_key
 
 from tui.watch.marks import FAIL, HOLD, LOST, PASS, TRIAL, Frame, Line, cut, fit, rule, wrap
 from tui.watch.pane import LinesPane
+from tui.watch.topology_state import DRIFT
 
 __all__ = ["VIEWS", "HelpPane", "KeyHelp", "ViewHelp", "first_keys", "help_frame", "keys_of"]
 
@@ -65,13 +66,14 @@ VIEWS = (
     ViewHelp(
         "Topology",
         "RU, DU, CU, the links between them, hosts and core, each with its state. FAIL x: a target of specifications "
-        "lies outside its prediction; DRIFT ~: something else does. none - is not measured.",
+        "lies outside its prediction. none - is not measured.",
         (("topology-left topology-right", "gNB"), ("topology-enter", "its rows side by side")),
     ),
 )  # fmt: skip
 _WORDS = (
     (PASS, "the testbed lies in what the twin predicts; φ holds; the bound is at least α"),
     (FAIL, "it does not"),
+    (DRIFT, "of a part: what is no target of specifications lies outside, so the twin is wrong there"),
     (HOLD, "cannot be said: missing, old, or not all windows are there; never counts as PASS"),
     (TRIAL, "being changed by the promotion in flight"),
     (LOST, "the connection is gone; what is shown is the last that came"),
@@ -85,8 +87,12 @@ def keys_of(bindings: Iterable[tuple[str, Binding]]) -> tuple[KeyHelp, ...]:
         if not binding.description or binding.system or binding.action == "quit":  # Ctrl+Q leaves as q does
             continue
         shown, _ = merged.setdefault(binding.action, ([], binding.tooltip or binding.description))
-        shown.append(binding.key_display or format_key(key))
+        shown.append(_shown_key(binding, key))
     return tuple(KeyHelp(" ".join(dict.fromkeys(keys)), words) for keys, words in merged.values())
+
+
+def _shown_key(binding: Binding, key: str) -> str:
+    return binding.key_display or format_key(key).replace("ctrl+", "^")
 
 
 def first_keys(known: Iterable[BindingsMap]) -> dict[str, str]:
@@ -95,7 +101,7 @@ def first_keys(known: Iterable[BindingsMap]) -> dict[str, str]:
     for bindings in known:
         for key, group in bindings.key_to_bindings.items():
             for binding in group:
-                shown.setdefault(binding.id or "", binding.key_display or format_key(key))
+                shown.setdefault(binding.id or "", _shown_key(binding, key))
     return shown
 
 

@@ -69,7 +69,7 @@ def _legend(state: WatchState, width: int) -> Line:
         ("SEEN o", "text"),
     ):  # fmt: skip
         spans += [(" ", "text"), (word, role)]
-    spans.append(("  as predicted, a target outside, only others outside, unsaid, being changed, no prediction", "dim"))
+    spans.append(("  as predicted, target off, other off, unsaid, changing, no prediction", "dim"))
     return cut(spans, width)
 
 
