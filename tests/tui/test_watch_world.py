@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from col.errors import UnreachableError
-from tests.tui.watch_pilot import drive, picture, refreshed, strip_of
+from tests.tui.watch_pilot import drive, notices, picture, refreshed, strip_of, until
 from tests.tui.watch_world import PASSED, WatchWorld, entry, promotion
 from tui.cli import main
+from tui.config_dir import ConfigDir
+from tui.watch.feeds_process import AgentStarter
 from tui.watch.feeds_testbed import NO_TESTBED
 from tui.watch.keys import TABS
 from tui.watch.state import Connection
@@ -53,6 +55,61 @@ def test_no_run_and_no_testbed_say_what_to_do(tmp_path):
 
     drive(WatchWorld(tmp_path, run=False, testbed=False), steps)
     assert "rantwin serve" in NO_TESTBED
+    assert "rantwin lab up" in NO_TESTBED
+
+
+def test_the_embedded_testbed_is_started_from_the_screen_and_a_start_that_fails_is_said(tmp_path):
+    world = WatchWorld(tmp_path, testbed=False)
+    script = "import sys; print('rantwin: something is in the way', file=sys.stderr); sys.exit(2)"
+    world.feeds.starter = AgentStarter(ConfigDir(tmp_path / "c"), command=(sys.executable, "-c", script))
+
+    async def steps(app, pilot):
+        await pilot.press("s")
+
+        def is_said() -> bool:
+            world.feeds.step()
+            return "something is in the way" in notices(world)
+
+        await until(pilot, is_said)
+
+    drive(world, steps, operate=True)
+    assert "starts the agent and the embedded EMULATED testbed" in notices(world)
+    assert "the agent ended with exit code 2" in notices(world)
+
+
+def test_a_testbed_that_is_there_is_not_started_again(tmp_path):
+    world = WatchWorld(tmp_path)
+    world.feeds.starter = AgentStarter(ConfigDir(tmp_path / "c"), command=("false",))
+
+    async def steps(app, pilot):
+        await pilot.press("s")
+        await pilot.pause()
+
+    drive(world, steps, operate=True)
+    assert "the testbed is there already" in notices(world)
+
+
+@pytest.mark.parametrize("theirs", ["0.1", "99.0"])
+def test_an_agent_older_or_newer_than_this_screen_is_named_on_every_size(tmp_path, theirs):
+    world = WatchWorld(tmp_path)
+    world.link.says = replace(world.link.says, agent_version=theirs)
+    world.look()
+
+    async def steps(app, pilot):
+        await until(pilot, lambda: f"agent is version {theirs}" in picture(app))
+
+    drive(world, steps, size=(80, 24))
+
+
+def test_a_hole_is_marked_on_a_small_screen(tmp_path):
+    world = WatchWorld(tmp_path)
+    world.link.close_windows(2, skip=3)
+    world.look()
+
+    async def steps(app, pilot):
+        await until(pilot, lambda: "hole of 3 windows" in picture(app))
+
+    drive(world, steps, size=(80, 24))
 
 
 def test_a_testbed_is_lost_and_found_on_the_screen(tmp_path):
@@ -123,13 +180,11 @@ def test_it_is_resized_from_small_to_large_and_back(tmp_path):
 
 
 @pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
-def test_each_theme_of_ours_can_be_chosen(tmp_path, monkeypatch, theme):
-    monkeypatch.setenv("RANTWIN_THEME", theme)
-
+def test_each_theme_of_ours_can_be_chosen(tmp_path, theme):
     async def steps(app, pilot):
         assert app.theme == theme
 
-    drive(WatchWorld(tmp_path), steps)
+    drive(WatchWorld(tmp_path), steps, theme=theme)
 
 
 def test_no_color_leaves_no_colour_and_every_word(tmp_path, monkeypatch):

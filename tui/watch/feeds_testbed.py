@@ -27,7 +27,9 @@ from tui.watch.state import Connection, GnbPlace, PlantView
 
 __all__ = ["NO_TESTBED", "Link", "TestbedFeed", "TestbedPicture"]
 
-NO_TESTBED = "no testbed: 'rantwin serve' starts the embedded EMULATED one, or press s to start it here"
+NO_TESTBED = (
+    "no testbed: press s to start the embedded EMULATED one here, or 'rantwin serve'; 'rantwin lab up' starts the lab"
+)
 
 _STATUS_S, _IN_FLIGHT_S, _AGAIN_S = 1.0, 0.4, 1.0
 _JOURNAL_KEEP, _JOURNAL_PAGE, _PROMOTIONS_KEEP = 500, 500, 20
