@@ -11,8 +11,11 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, Static
 
 from col.errors import RantwinError
@@ -44,12 +47,14 @@ class _Ground(Screen[None]):
 
     AUTO_FOCUS = ""
     BLANK = True
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
 
 class _Views(ContentSwitcher):
     """The views, of which one covers all of it: its own lines are never seen, so that none are drawn."""
 
     BLANK = True
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0), layout=False, repaint=False)
 
 
 class WatchApp(App[None]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -20,10 +21,16 @@ from textual.widget import Widget
 
 from tui.watch.marks import ROLES, Line
 
-__all__ = ["Drawn", "Painter"]
+__all__ = ["Drawn", "Painter", "thumb_of"]
 
-Drawn = tuple[Line, bool]
-"""A line, and whether the cursor is on it."""
+
+class Drawn(NamedTuple):
+    """A line, whether the cursor is on it, and the piece of the scrollbar at its end: `thumb`, `track` or none."""
+
+    line: Line
+    is_cursor: bool = False
+    bar: str = ""
+
 
 _MOST_STRIPS = 1024
 _GROUNDED = frozenset({"cursor", "border", "marker", "pointer", *(role for role in ROLES if role.startswith("heat"))})
@@ -44,7 +51,7 @@ class Painter:
         self._ground = None
 
     def strips(self, lines: Sequence[Drawn], width: int) -> list[Strip]:
-        """Return lines in exactly that many cells."""
+        """Return lines in exactly that many cells, and one more for the scrollbar."""
         widget = self._widget
         ground = (widget.rich_style, tuple(widget.get_line_filters()), widget.background_colors[1], width)
         if ground != self._ground:
@@ -54,7 +61,7 @@ class Painter:
         return [self._strips.get(drawn) or self._made(drawn, width) for drawn in lines]
 
     def _made(self, drawn: Drawn, width: int) -> Strip:
-        line, is_cursor = drawn
+        line, is_cursor, bar = drawn
         if is_cursor and line and line[0][0].startswith(" "):
             line = (("›" + line[0][0][1:], line[0][1]), *line[1:])
         segments = [
@@ -62,11 +69,12 @@ class Painter:
             for role, spans in groupby(line, key=itemgetter(1))
         ]
         length = sum(cell_len(segment.text) for segment in segments)
-        if length < width:
-            segments.append(Segment(" " * (width - length), self._style("text", is_cursor)))
-        strip = Strip(segments, max(length, width))
         if length > width:
-            strip = strip.crop(0, width)
+            segments = list(Strip(segments, length).crop(0, width))
+        elif length < width:
+            segments.append(Segment(" " * (width - length), self._style("text", is_cursor)))
+        segments.append(Segment(" ", self._style(bar or "text", False)))
+        strip = Strip(segments, width + 1)
         self._strips[drawn] = strip
         return strip
 
@@ -84,6 +92,10 @@ class Painter:
     def _of_role(self, role: str) -> Style:
         """Return the theme's style of a role; what has no ground of its own lets that of its line through."""
         style = self._of_roles.get(role)
+        if style is None and role in ("thumb", "track"):
+            styles = self._widget.styles
+            colour = styles.scrollbar_color if role == "thumb" else styles.scrollbar_background
+            style = self._of_roles[role] = Style(bgcolor=colour.rich_color)
         if style is None:
             style = Style() if role == "text" else self._widget.get_component_rich_style(f"line--{role}")
             if role not in _GROUNDED:
@@ -96,3 +108,12 @@ class Painter:
                 )
             self._of_roles[role] = style
         return style
+
+
+def thumb_of(lines: int, room: int, top: int) -> range | None:
+    """Return where the thumb of a scrollbar stands beside `room` of all lines, None where all are in sight."""
+    if lines <= room or room < 1:
+        return None
+    size = max(room * room // lines, 1)
+    first = round((room - size) * top / (lines - room))
+    return range(first, first + size)

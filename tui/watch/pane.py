@@ -13,28 +13,28 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
-from textual.scroll_view import ScrollView
+from textual.reactive import Reactive
 from textual.strip import Strip
+from textual.widget import Widget
 
 from tui.watch.jump import JumpPlace, labelled
 from tui.watch.marks import ROLES, Frame
-from tui.watch.painter import Drawn, Painter
+from tui.watch.painter import Drawn, Painter, thumb_of
 from tui.watch.state import WatchState
 
 __all__ = ["LinesPane"]
 
 _TURNS = count(1)
-_EMPTY: Drawn = ((), False)
 
 
-class LinesPane(ScrollView, can_focus=True):
+class LinesPane(Widget, can_focus=True):
     """Shows the frame of a state; `cursor` is the key of the line of the body that is looked at."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"line--{role}" for role in ROLES} | {"line--cursor"}
     DEFAULT_CSS = """
     LinesPane {
         background: $surface; color: $foreground;
-        overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; scrollbar-gutter: stable;
+        overflow: hidden hidden; padding-right: 1;
         & > .line--dim { color: $text-muted; }
         & > .line--stale { color: $text-disabled; text-style: italic; }
         & > .line--title { color: $foreground; text-style: bold; }
@@ -71,6 +71,9 @@ class LinesPane(ScrollView, can_focus=True):
         Binding("end,G", "ends(1)", "last", show=False, id="last"),
     ]
 
+    # A new size is a new picture already: it needs no second layout.
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0), layout=False, repaint=False)
+
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
         self.state = WatchState()
@@ -91,7 +94,7 @@ class LinesPane(ScrollView, can_focus=True):
         if self._labels:
             self._waits = state  # a row that moved would carry another row's label
             return
-        self.state = state
+        self.state, self._waits = state, None
         self.rebuild()
 
     def show_labels(self, labels: Mapping[tuple[int, int], str]) -> None:
@@ -128,9 +131,6 @@ class LinesPane(ScrollView, can_focus=True):
         if not size or not self.display:
             return
         self._make(size)
-        total = len(self._frame.head) + len(self._frame.body) + len(self._frame.foot)
-        if self.virtual_size != Size(size.width, total):
-            self.virtual_size = Size(size.width, total)
         self._paint()
 
     def _make(self, size: Size) -> None:
@@ -140,6 +140,7 @@ class LinesPane(ScrollView, can_focus=True):
             self.cursor = keys[0]
             self._frame = self.frame(*size)
         self._made_of = (self.state, size)
+        self.set_reactive(Widget.scroll_y, min(self.scroll_y, self.max_scroll_y))
 
     def _is_made(self) -> bool:
         """Whether the picture is of the state and the size of now."""
@@ -153,7 +154,7 @@ class LinesPane(ScrollView, can_focus=True):
         if not changed:
             return
         self.repaints += len(changed)
-        width = self.size.width
+        width = self.outer_size.width
         self.refresh(*(Region(0, first, width, last - first + 1) for first, last in _runs(changed)))
 
     def _drawn(self, height: int) -> list[Drawn]:
@@ -161,14 +162,16 @@ class LinesPane(ScrollView, can_focus=True):
         head, body, foot, keys = self._frame.head, self._frame.body, self._frame.foot, self._frame.keys
         top = round(self.scroll_y)
         room = max(height - len(head) - len(foot), 0)
-        lines: list[Drawn] = [(line, False) for line in head]
-        for row in range(top, min(top + room, len(body))):
-            lines.append((body[row], bool(self.cursor) and row < len(keys) and keys[row] == self.cursor))
-        lines += [((), False)] * (len(head) + room - len(lines))
-        lines = (lines + [(line, False) for line in foot])[:height]
+        thumb = thumb_of(len(body), room, top)
+        lines = [Drawn(line) for line in head]
+        for y, row in enumerate(range(top, top + room)):
+            line = body[row] if row < len(body) else ()
+            is_cursor = bool(self.cursor) and row < len(keys) and keys[row] == self.cursor
+            lines.append(Drawn(line, is_cursor, "" if thumb is None else "thumb" if y in thumb else "track"))
+        lines = (lines + [Drawn(line) for line in foot])[:height]
         for (x, y), label in self._labels.items():
             if y < len(lines):
-                lines[y] = (labelled(lines[y][0], x, label), lines[y][1])
+                lines[y] = lines[y]._replace(line=labelled(lines[y].line, x, label))
         return lines
 
     def render_lines(self, crop: Region) -> list[Strip]:
@@ -177,17 +180,15 @@ class LinesPane(ScrollView, can_focus=True):
         if not self._is_made():  # it is painted in its new size before it is told of that
             self._make(area)
             self._lines = self._drawn(area.height)
-        # Under a scrollbar nothing is drawn: a line that ends there has not to be cut for it.
-        width = area.width if self.show_vertical_scrollbar else self.size.width
         lines = self._lines[crop.y : crop.bottom]
-        strips = self._painter.strips(lines + [_EMPTY] * (crop.height - len(lines)), width)
-        if crop.x or crop.right < width:
+        strips = self._painter.strips(lines + [Drawn(())] * (crop.height - len(lines)), area.width)
+        if crop.x or crop.right <= area.width:
             strips = [strip.crop(crop.x, crop.right) for strip in strips]
         return strips
 
     def render_line(self, y: int) -> Strip:
         """Return one line in the theme's colours."""
-        return self.render_lines(Region(0, y, self.size.width, 1))[0]
+        return self.render_lines(Region(0, y, self.outer_size.width, 1))[0]
 
     def notify_style_update(self) -> None:
         """Forget the colours of the theme before."""
@@ -222,9 +223,8 @@ class LinesPane(ScrollView, can_focus=True):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Paint the lines that moved; head and foot stay."""
-        if self.show_vertical_scrollbar:
-            self.vertical_scrollbar.position = new_value
         if round(old_value) != round(new_value):
+            self._labels = {}
             self._paint()
 
     def put_cursor(self, key: str) -> None:
@@ -243,9 +243,14 @@ class LinesPane(ScrollView, can_focus=True):
         room = self._body_height
         top = round(self.scroll_y)
         if row < top or (row == 1 and top == 1):  # with the first row, its group's title
-            self.scroll_to(y=max(row - 1, 0), animate=False)
+            self.scroll_y = max(row - 1, 0)
         elif row >= top + room:
-            self.scroll_to(y=row - room + 1, animate=False)
+            self.scroll_y = row - room + 1
+
+    @property
+    def max_scroll_y(self) -> int:
+        """The line of the body that is the highest in sight when the last one is."""
+        return max(len(self._frame.body) - self._body_height, 0)
 
     @property
     def _body_height(self) -> int:
@@ -255,7 +260,7 @@ class LinesPane(ScrollView, can_focus=True):
         """Go some lines up or down."""
         keys = [key for key in self._frame.keys if key]
         if not keys:
-            self.scroll_relative(y=step, animate=False)
+            self.scroll_y += step
             return
         at = keys.index(self.cursor) if self.cursor in keys else 0
         self.put_cursor(keys[min(max(at + step, 0), len(keys) - 1)])
@@ -271,8 +276,37 @@ class LinesPane(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse is."""
         row = event.y - len(self._frame.head) + round(self.scroll_y)
-        if 0 <= row < len(self._frame.keys) and self._frame.keys[row]:
+        if event.x < self.size.width and 0 <= row < len(self._frame.keys) and self._frame.keys[row]:
             self.put_cursor(self._frame.keys[row])
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Scroll with the wheel."""
+        event.stop()
+        self.scroll_y += self.app.scroll_sensitivity_y
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Scroll with the wheel."""
+        event.stop()
+        self.scroll_y -= self.app.scroll_sensitivity_y
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Take hold of the bar at the right."""
+        if event.x >= self.size.width:
+            self.capture_mouse()
+            self._drag(event.y)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Scroll with the bar."""
+        if self.app.mouse_captured is self:
+            self._drag(event.y)
+
+    def on_mouse_up(self) -> None:
+        """Let the bar go."""
+        self.release_mouse()
+
+    def _drag(self, y: int) -> None:
+        share = (y - len(self._frame.head)) / max(self._body_height - 1, 1)
+        self.scroll_y = round(share * self.max_scroll_y)
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
