@@ -2,7 +2,7 @@
 
 Each flow is a file that an iperf3 writes its JSON to, or a command whose output is read and that is begun again when it
 ends, such as `docker exec ue_1 iperf3 -c 10.45.0.1 -u -b 10M -t 3600 --json-stream`. Before 3.17 iperf3 reports only at
-the end of a run: then runs must be short against the window, for what is heard after a window's end does not count.
+the end of a run: then runs must be at most a third of a window, for what is heard after its end does not count.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from col.plant import Metric, MetricKind
 __all__ = ["Iperf3Source", "make_source"]
 
 _POLL_S = 0.1
-_COVERED = 0.8
-"""Share of a window that a flow's intervals must cover."""
+_COVERED = 0.5
+"""Share of a window that a flow's intervals must cover: the last of runs that report at their end is not heard yet."""
 _PIECE = 65_536
+_END_S = 5.0
 _WAY = {"dl": "downlink", "ul": "uplink"}
 
 
@@ -73,6 +74,7 @@ class Iperf3Source(ListeningSource):
             for name, unit, kind, text in rows
         ]
         super().__init__(f"iperf3 {direction} of gNB {gnb}", metrics, now, stale_after_s=5.0)
+        self.retry_s = 0.25  # client and server of a run that is begun again and again must find each other
         self._names, self._sender = [one.name for one in metrics], sender
         self._listeners: dict[str, Callable[[], None]] = {}
         self._flows: dict[str, Heard[tuple[float, Interval]]] = {}
@@ -158,12 +160,14 @@ class Iperf3Source(ListeningSource):
         except OSError as error:
             raise TroubleError(f"{command[0]} cannot be run ({error.strerror})") from error
         assert process.stdout is not None
-        before_s, last = self._last_heard_s, b""
+        before, last = self._times_heard.get(flow, 0), b""
         try:
             while not self._stop.is_set():
                 ready, _, _ = select.select([process.stdout], [], [], _POLL_S)
                 piece = os.read(process.stdout.fileno(), _PIECE) if ready else None
                 if piece == b"":
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_END_S)  # its own exit status, not that of the kill
                     break
                 if piece:
                     last = piece
@@ -173,7 +177,8 @@ class Iperf3Source(ListeningSource):
                 os.killpg(process.pid, signal.SIGKILL)
             process.stdout.close()
             process.wait()
-        if process.returncode > 0 and self._last_heard_s == before_s and flow not in self._troubles:
+        was_heard = self._times_heard.get(flow, 0) > before
+        if process.returncode > 0 and not was_heard and flow not in self._troubles:
             words = last.decode("utf-8", "replace").split()
             raise TroubleError(f"{command[0]} ended with {process.returncode} ({' '.join(words)[-160:]})")
 

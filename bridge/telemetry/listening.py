@@ -68,6 +68,7 @@ class ListeningSource:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._troubles: dict[str, str] = {}
+        self._times_heard: dict[str, int] = {}
         self._last_heard_s: float | None = None
         self._started_s: float | None = None
         self.retry_s = 1.0
@@ -125,6 +126,7 @@ class ListeningSource:
             log.info("%s: is heard again", self._name)
         if heard_s is not None:
             self._last_heard_s = heard_s
+            self._times_heard[part] = self._times_heard.get(part, 0) + 1
 
     def _say(self, part: str, trouble: str) -> None:
         """Note what is wrong with a part, and log it where it is new."""
@@ -135,7 +137,7 @@ class ListeningSource:
     def _keep_listening(self, part: str, listen: Callable[[], None]) -> None:
         pause_s = self.retry_s
         while not self._stop.is_set():
-            before_s = self._last_heard_s
+            before = self._times_heard.get(part, 0)
             try:
                 listen()
                 trouble = ""
@@ -147,7 +149,10 @@ class ListeningSource:
                 return
             if trouble:
                 self._say(part, trouble)
-            pause_s = self.retry_s if self._last_heard_s != before_s else min(2.0 * pause_s, 16.0 * self.retry_s)
+            was_heard = self._times_heard.get(part, 0) > before
+            if was_heard and not trouble:
+                continue  # it ended as it should, and goes on at once
+            pause_s = self.retry_s if was_heard else min(2.0 * pause_s, 16.0 * self.retry_s)
             self._stop.wait(pause_s)
 
     # What a source adds.
