@@ -14,13 +14,13 @@ import numpy as np
 
 from col.certificate import SignedCertificate
 from col.errors import InputError
-from col.plant import Control, Metric, MetricKind, Windows, concatenate_windows
+from col.plant import Control, Metric, MetricKind, Windows
 from tui.certificate_files import load_certificates
 from tui.run_folder import PROGRESS, RunFolder
 from tui.steering import read_steering
 from tui.watch.feeds_rows import Layout, columns_of, holes_in, layout_of, places_of
+from tui.watch.run_windows import RunWindows
 from tui.watch.state import Connection, GnbPlace, PlantView, Rehearsal, RehearsalView, TrialPoint
-from tui.window_store import read_windows
 
 __all__ = ["KEEP", "NO_RUN", "TwinFeed", "TwinPicture", "writer_of"]
 
@@ -60,8 +60,7 @@ class TwinFeed:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._folder: RunFolder | None = None
-        self._parts: dict[str, Windows] = {}
-        self._merged = False
+        self._windows = RunWindows(path)
         self._lines: list[Mapping[str, Any]] = []
         self._read_bytes = 0
         self._certificates: tuple[SignedCertificate, ...] = ()
@@ -87,41 +86,30 @@ class TwinFeed:
     def _poll(self, now_s: float) -> TwinPicture:
         if self._folder is None:
             self._folder = RunFolder.open(self.path)
-        before = len(self._parts)
         had_any = self._picture is not None
-        self._read_new()
+        has_new = self._windows.read()
+        self._read_lines()
         writer = writer_of(self.path / "run.json")
-        if had_any and len(self._parts) != before and not self._merged:
+        if had_any and has_new and not self._windows.is_whole:
             self._received_s = now_s
         summary_there = self._folder.is_finished
         if summary_there and writer is None:
             self._received_s = None
         self._read_said(writer)
-        mark = (len(self._parts), self._merged, len(self._lines), summary_there, writer, self._received_s,
+        mark = (self._windows.count, self._windows.is_whole, len(self._lines), summary_there, writer, self._received_s,
                 self._read_certificates())  # fmt: skip
         news = (self._said_mark, self._region_mark())
         if self._picture is None or mark != self._mark:
             self._picture = self._make(writer)
         elif news != self._news:  # comes several times a second while a rehearsal runs, without any window
-            rehearsal = self._rehearsal(writer, self._picture.windows)
+            rehearsal = self._rehearsal(writer)
             plant = replace(self._picture.plant, words=rehearsal.words)
             self._picture = replace(self._picture, plant=plant, rehearsal=rehearsal, region_mark=news[1])
         self._mark, self._news = mark, news
         return self._picture
 
-    def _read_new(self) -> None:
-        """Read parts and lines that were not there before; the parts vanish once they are merged."""
-        if self._merged:
-            return
-        whole = self.path / "windows.parquet"
-        if whole.is_file():
-            windows, _ = read_windows(whole)
-            self._parts, self._merged = {whole.name: windows}, True
-        else:
-            for part in sorted((self.path / "windows.parts").glob("*.parquet")):
-                if part.name not in self._parts:
-                    with contextlib.suppress(FileNotFoundError, InputError):
-                        self._parts[part.name] = read_windows(part)[0]
+    def _read_lines(self) -> None:
+        """Read the lines of trials that were not there before."""
         journal = self.path / "interventions.jsonl"
         if journal.is_file() and journal.stat().st_size != self._read_bytes:
             if journal.stat().st_size < self._read_bytes:  # a resumed run mended it
@@ -166,10 +154,10 @@ class TwinFeed:
         controls = tuple(Control(**entry) for entry in manifest["controls"])
         places = places_of(manifest.get("groups", ()))
         layout = self._picture.layout if self._picture and self._picture.layout else _layout(manifest, controls, places)
-        windows = self._windows()
+        windows = self._windows.table
         recent = windows.take(slice(max(0, len(windows) - KEEP), None)) if windows is not None else None
         on = manifest.get("on")
-        rehearsal = self._rehearsal(writer, windows)
+        rehearsal = self._rehearsal(writer)
         summary = self._folder.read_json("summary.json") or {}
         plant = PlantView(
             name="twin",
@@ -202,16 +190,12 @@ class TwinFeed:
             region_mark=self._region_mark(),
         )
 
-    def _windows(self) -> Windows | None:
-        tables = sorted((w for w in self._parts.values() if len(w)), key=lambda w: int(w.sequence[0]))
-        return concatenate_windows(tables) if tables else None
-
-    def _rehearsal(self, writer: int | None, windows: Windows | None) -> RehearsalView:
+    def _rehearsal(self, writer: int | None) -> RehearsalView:
         assert self._folder is not None
         manifest, said = self._folder.manifest, self._said
         settings = manifest["settings"]
         trial_windows = sum(int(line.get("windows", 0)) for line in self._lines)
-        passive = max(0, (len(windows) if windows is not None else 0) - trial_windows)
+        passive = max(0, self._windows.count - trial_windows)
         total = int(settings["max_trials"])
         summary: Mapping[str, Any] = {}
         if writer is not None:
