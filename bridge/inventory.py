@@ -123,8 +123,8 @@ class ControlEntry:
     """A control and what sets it.
 
     `kind` is `cpu` or `memory`, which the engine sets, or a kind of a driver (`bridge.controls`); `of` is the key of
-    what it acts on: a workload, a gNB (its number), a link or a slice. A control that needs a restart (`control.live`
-    false) costs an outage of `outage_s` and is refused unless `allowed`.
+    what it acts on: a workload, a gNB (its number), a link or a slice. A control that needs a restart costs
+    an outage of `outage_s`, and is not live to the gate unless `allowed`.
     """
 
     control: Control

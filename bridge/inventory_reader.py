@@ -259,8 +259,11 @@ class _Controls:
         for number in only.names():
             _known(number, targets, self._source, f"{key}.only")
         common = self._numbers(table, {})
-        live = not table.has("outage_s")
-        outage_s, allowed = table.number("outage_s", 0.0, low=0.0, high=86_400.0), table.flag("allowed", live)
+        needs_restart = table.has("outage_s")
+        outage_s = table.number("outage_s", 0.0, low=0.0, high=86_400.0)
+        allowed = table.flag("allowed", not needs_restart)
+        # What the operator allows may be changed while the testbed runs, at its price: to the gate it is live.
+        live = allowed or not needs_restart
         unit, description = table.text("unit", _UNITS.get(kind, "")), table.text("description", "")
         options = table.rest()
         entries = []

@@ -73,7 +73,7 @@ class _Maker:
                 remote.setdefault(gnb, []).append(value)
             elif kind == RESTART:
                 self._check(entry, entry.of in self._inventory.workloads, "a workload", ("file",))
-                if entry.control.live:
+                if not entry.outage_s:
                     raise self._wrong("a control in a configuration file needs `outage_s`", name)
                 value_of = RestartValue(name=name, outage_s=entry.outage_s, is_allowed=entry.allowed)
                 files.setdefault((entry.of, self._file(entry)), []).append(value_of)

@@ -162,7 +162,7 @@ def test_a_control_that_costs_an_outage_is_not_live_and_not_allowed_unless_the_f
     entry = parse().control("bandwidth_1")
     assert (entry.control.live, entry.outage_s, entry.allowed) == (False, 30.0, False)
     allowed = parse(PAPER.replace("outage_s = 30", "outage_s = 30\nallowed = true")).control("bandwidth_1")
-    assert (allowed.control.live, allowed.allowed) == (False, True)
+    assert (allowed.control.live, allowed.allowed) == (True, True)
 
 
 @pytest.mark.parametrize(
