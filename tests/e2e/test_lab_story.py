@@ -59,7 +59,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         world.lab_up("--gnbs", "2", "--window", "2")
         world.serve()
         out = world.run_long(
-            "rehearse", world.facts["scenario"], "--testbed", "lab", "--stack", "rantwin lab", "--largest-step", "0.06",
+            "rehearse", world.facts["scenario"], "--testbed", "lab", "--stack", "rantwin lab", "--largest-step", "0.04",
             "--seed", "5", "--passive-windows", "160", "--max-trials", "10", "--quiet", "--json",
         )  # fmt: skip
         run = world.folder / json.loads(out)["run"]
