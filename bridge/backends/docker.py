@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bridge.backends.base import BackendDescription, Reading
@@ -34,6 +34,8 @@ from col.plant import PlantDescription, Provenance, Windows
 
 __all__ = ["DockerBackend", "make_backend"]
 
+_SLOW_S = 4.0
+"""An engine takes up to a second to say what a container has used."""
 _SHARE = 0.9
 """Of a call's time for everything that is waited for in it, so that it ends with a reason and not by being given up."""
 
@@ -81,6 +83,7 @@ class DockerBackend:
                 raise InputError(
                     "two metrics, or a metric and a control, have this name", source=inventory.source, key=name
                 )
+        self._alive = {number: self._alive_metrics(number, names) for number in inventory.gnbs}
         self._others: dict[str, float] = {}
         self._sampler = Sampler(self._fleet, self._sources, self._now, lambda: dict(self._others))
         self._recorder: Recorder[Snapshot] = Recorder(
@@ -91,6 +94,8 @@ class DockerBackend:
             (list(self._controls), names),
             {one.name: one.provenance for one in self._metrics},
         )
+        self._silent = list(self._sources)
+        """Those that have not been started yet."""
         self._started = False
         self._starting = threading.Lock()
 
@@ -114,7 +119,7 @@ class DockerBackend:
                 number: tuple(e.control.name for e in inventory.controls if number in inventory.gnbs_of(e.of))
                 for number in inventory.gnbs
             },
-            gnb_metrics={number: self._alive(number) for number in inventory.gnbs},
+            gnb_metrics=dict(self._alive),
             estimated=frozenset(one.name for one in self._metrics if one.provenance is Provenance.ESTIMATED),
         )
 
@@ -187,12 +192,17 @@ class DockerBackend:
         with self._starting:
             if self._started:
                 return
-            hosts = self._inventory.hosts
-            for found in self._fleet.each(hosts, lambda name: self._fleet.capacity(hosts[name])).values():
-                if isinstance(found, PlantError):
-                    raise found
-            for source in self._sources:
-                source.start()
+            inventory, hosts = self._inventory, self._inventory.hosts
+            for has in self._fleet.each(hosts, lambda name: self._fleet.capacity(hosts[name])).values():
+                if isinstance(has, PlantError):
+                    raise has
+            while self._silent:
+                self._silent[0].start()
+                del self._silent[0]
+            # Where containers are is found out before the first window, not within it; who is not there is missing.
+            found = self._fleet.try_instances(inventory.workloads)
+            there = {key: instance for key, instance in found.items() if not isinstance(instance, PlantError)}
+            self._fleet.each(there, lambda key: self._fleet.limits(there[key]))
             self._recorder.start()
             self._started = True
 
@@ -235,15 +245,13 @@ class DockerBackend:
         except (KeyError, TypeError) as error:
             raise UnreachableError(f"the automation's state makes no sense ({entry.container})") from error
 
-    def _alive(self, number: str) -> tuple[str, ...]:
-        known = {one.name for one in self._metrics}
-        asked = tuple(f"{name}_{number}" for name in self._inventory.alive) or (
-            f"cpuu_{self._inventory.gnbs[number].du}",
-        )
+    def _alive_metrics(self, number: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Return the metrics that tell whether a gNB is alive: that its DU works, unless the inventory says better."""
+        asked = tuple(f"{name}_{number}" for name in self._inventory.alive)
         for name in asked:
             if name not in known:
                 raise InputError(f"nothing measures {name}", source=self._inventory.source, key="testbed.alive")
-        return asked
+        return asked or (f"cpuu_{self._inventory.gnbs[number].du}",)
 
 
 def _drivers(inventory: Inventory, fleet: Fleet, state: Path) -> list[ControlDriver]:
@@ -271,7 +279,9 @@ def _notes(inventory: Inventory) -> tuple[str, ...]:
     notes = []
     remote = sorted(host.name for host in inventory.hosts.values() if host.cgroup is None)
     if remote:
-        notes.append(f"of {', '.join(remote)} the engines' statistics are read, not the kernel's files")
+        text = f"of {', '.join(remote)} the engines' statistics are read, not the kernel's files"
+        slow = inventory.window_s < _SLOW_S
+        notes.append(f"{text}: windows below {_SLOW_S:g} s are too short for them" if slow else text)
     rolling = sorted(w.name for w in inventory.workloads.values() if w.update is UpdateMode.ROLLING)
     if rolling:
         notes.append(f"a change of {', '.join(rolling)} replaces its task: an outage, and windows without a value")

@@ -69,7 +69,7 @@ class Fleet:
         return {w.key: self._find(w, lists) for w in workloads}
 
     def each(self, items: Iterable[str], function: Callable[[str], T]) -> dict[str, T | PlantError]:
-        """Return what a function says of each item, or its error; all at once."""
+        """Return what a function says of each item, or its error; all at once. The function must not call this."""
 
         def guarded(item: str) -> T | PlantError:
             try:

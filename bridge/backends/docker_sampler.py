@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bridge.backends.docker_counters import Counters, Limits, from_stats, usage_between
+from bridge.backends.docker_counters import Counters, Limits, Usage, from_stats, usage_between
 from bridge.backends.docker_fleet import Fleet, Instance, limits_of
 from bridge.backends.docker_limits import KINDS, limits_value
 from bridge.backends.recorder import Row
@@ -24,6 +24,8 @@ from col.plant import Metric
 __all__ = ["Sampler", "Snapshot", "workload_metrics"]
 
 
+_TOO_LATE = 0.5
+"""Counters that were read later than this share of a window after its boundary are those of another window."""
 _PATIENCE = 0.4
 """How much of a window engines are waited for: one takes up to a second to say what a container has used."""
 
@@ -39,8 +41,9 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All workloads at one moment, and the values of controls that something else than an engine sets."""
+    """All workloads at one moment (the clock of the windows), and the values of controls that no engine sets."""
 
+    at_s: float
     states: Mapping[str, State]
     others: Mapping[str, float] = field(default_factory=dict)
 
@@ -93,14 +96,16 @@ class Sampler:
         for key, future in asked.items():
             if future.done() and (state := future.result()) is not None:
                 states[key] = state
-        return Snapshot(states=states, others=self._others())
+        return Snapshot(at_s=self._now(), states=states, others=self._others())
 
     def row(self, before: Snapshot, after: Snapshot, start_s: float, end_s: float) -> Row:
         """Return the window between two looks."""
         metrics: dict[str, float] = {}
+        late_s = max(before.at_s - start_s, after.at_s - end_s)
+        in_time = late_s <= _TOO_LATE * self._inventory.window_s
         for key in self._inventory.workloads:
             first, second = (s.states[key].counters if key in s.states else None for s in (before, after))
-            usage = usage_between(first, second)
+            usage = usage_between(first, second) if in_time else Usage.missing()
             metrics[f"cpuu_{key}"] = usage.cpu
             metrics[f"stall_{key}"] = usage.throttled_time
             metrics[f"thrp_{key}"] = usage.throttled_periods
