@@ -170,7 +170,7 @@ class Iperf3Source(ListeningSource):
                         process.wait(_END_S)  # its own exit status, not that of the kill
                     break
                 if piece:
-                    last = piece
+                    last = (last + piece)[-1000:]
                     self._take(flow, piece, documents)
         finally:
             with suppress(OSError):
