@@ -69,6 +69,15 @@ def test_an_approved_step_is_applied_once_and_seen_to_its_end(with_step):
     assert with_step.feed.poll(0.0).promotions[0].state is State.ROLLED_BACK
 
 
+def test_a_step_that_is_not_the_one_that_was_shown_is_not_applied(with_step):
+    shown = with_step.operator.step
+    other = replace(shown.certificate, payload=shown.certificate.payload + b" ")
+    with_step.operator.step = replace(shown, number=2, certificate=other)
+    with pytest.raises(RefusedError, match="step 2 is the next one now"):
+        with_step.operator.approve(with_step.link.says, "", shown)
+    assert with_step.link.asked == []
+
+
 def test_what_the_gate_refuses_is_not_applied(with_step):
     plan = with_step.link.plan
 

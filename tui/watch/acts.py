@@ -82,7 +82,9 @@ class Acts:
             lines += change_lines(plan)
             if plan.reasons:
                 lines += ["the gate has something against it now:", *reason_lines(plan.reasons)]
-        self._ask("Apply this under a lease?", lines, "apply", lambda: self._do(partial(operator.approve, status, "")))
+        self._ask(
+            "Apply this under a lease?", lines, "apply", lambda: self._do(partial(operator.approve, status, "", step))
+        )
 
     def _confirm(self) -> None:
         promotion, operator = self._active(), self._operator()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Operator", "steps_of"]
 
 LEASE_TTL_S = 10.0
-_SLACK_S, _PLAN_AGAIN_S, _LOOK_S = 60.0, 5.0, 0.2
+_SLACK_S, _PLAN_AGAIN_S, _LOOK_S, _ENDS_S = 60.0, 5.0, 0.2, 2.0
 
 
 def steps_of(
@@ -132,16 +132,21 @@ class Operator:
         except RantwinError as error:
             self.plan, self.plan_trouble = None, str(error)
 
-    def approve(self, status: TestbedStatus, why: str) -> str:
+    def approve(self, status: TestbedStatus, why: str, step: Step | None = None) -> str:
         """Plan and apply the next step, and keep its lease until it has ended; return how it ended, in words.
+
+        `step` is the one that was shown when it was asked for (None: the one of now): no other is ever carried out.
 
         Raises:
             RantwinError: nothing was applied, or the agent was lost: then the lease brings the testbed back.
         """
-        step = self.step
-        if step is None:
+        following = self.step
+        if following is None:
             raise RefusedError(("there is no certified step to carry out",))
-        if not self._busy.acquire(blocking=False):
+        if step is not None and step.certificate.digest != following.certificate.digest:
+            raise RefusedError((f"nothing was applied: step {following.number} is the next one now; ask again",))
+        step = following
+        if not self._busy.acquire(timeout=_ENDS_S):  # one that has just ended is seen to its end first
             raise RefusedError(("another promotion of this screen is under way",))
         try:
             return self._carry_out(step, status, why)

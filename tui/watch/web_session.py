@@ -15,6 +15,7 @@ from typing import Any
 from bridge.testbed import TestbedStatus
 from col.errors import RefusedError
 from tui.console import guarded
+from tui.promotion_steps import Step
 from tui.watch.acts import Acts
 from tui.watch.app import WatchApp
 from tui.watch.export import file_name
@@ -31,7 +32,7 @@ _ORPHAN_S = 2.0
 class LooksOnly(Operator):
     """Asks what the gate would say of the next step, and refuses everything else."""
 
-    def approve(self, status: TestbedStatus, why: str) -> str:
+    def approve(self, status: TestbedStatus, why: str, step: Step | None = None) -> str:
         """Refuse."""
         raise RefusedError((ONLY_LOOKS,))
 
