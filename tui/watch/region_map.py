@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from tui.watch.kept import Kept
 from tui.watch.marks import HEAT_BANDS, Line, Span, fit, number, unit_word, verdict_mark
 from tui.watch.state import RegionView
 
@@ -83,20 +84,20 @@ def heat_map(
     w, h = width - _MARGIN - 1, height - 2
     if ends is None or w < 8 or h < 3:
         return ()
-    x = ends[0] + (np.arange(w) + 0.5) * (ends[1] - ends[0]) / w
-    y = ends[3] - (np.arange(h) + 0.5) * (ends[3] - ends[2]) / h
-    bound = bound_at(region, x, y)
-    cells = _grounds(bound, region.alpha)
-    for (column, row), mark in _marks(region, w, h).items():
-        cells[row][column] = mark
+    slice_ = (region.lower, region.x_values, region.y_values)
+    cells, spans = _KEPT.get(slice_, (ends, w, h, region.alpha), lambda: _ground(region, ends, w, h))
+    marks = _marks(region, w, h)
     if cursor is not None and (at := cell_of(region, *cursor, w, h)) is not None:
-        below = cells[at[1]][at[0]]
-        cells[at[1]][at[0]] = (below[0] if below[1] == "marker" else "╋", "pointer")
+        below = marks.get(at)
+        marks[at] = (below[0] if below is not None else "╋", "pointer")
+    marked: dict[int, list[Span]] = {}
+    for (column, row), mark in marks.items():
+        marked.setdefault(row, list(cells[row]))[column] = mark
     labels = {0: number(ends[3]), h // 2: number((ends[2] + ends[3]) / 2), h - 1: number(ends[2])}
     lines: list[Line] = []
-    for k, row_cells in enumerate(cells):
+    for k, ground in enumerate(spans):
         axis: list[Span] = [(fit(labels.get(k, ""), _MARGIN, right=True), "dim"), ("┤" if k in labels else "│", "rule")]
-        lines.append((*axis, *_joined(row_cells)))
+        lines.append((*axis, *(_joined(marked[k]) if k in marked else ground)))
     return (*lines, *_x_axis(region, ends, w))
 
 
@@ -122,6 +123,18 @@ def _x_labels(line: str, name: str, w: int) -> tuple[Span, ...]:
     if line[start : start + len(name) + 2].strip() == "":
         return (line[:start], "dim"), (name, "text"), (line[start + len(name) :], "dim")
     return ((line, "dim"),)
+
+
+_Ground = tuple[list[list[Span]], list[list[Span]]]
+_KEPT: Kept[_Ground] = Kept()
+
+
+def _ground(region: RegionView, ends: tuple[float, float, float, float], w: int, h: int) -> _Ground:
+    """Return the map without what lies on it: by cell, and each row as few spans."""
+    x = ends[0] + (np.arange(w) + 0.5) * (ends[1] - ends[0]) / w
+    y = ends[3] - (np.arange(h) + 0.5) * (ends[3] - ends[2]) / h
+    cells = _grounds(bound_at(region, x, y), region.alpha)
+    return cells, [_joined(row) for row in cells]
 
 
 def _grounds(bound: FloatArray, alpha: float) -> list[list[Span]]:
