@@ -112,7 +112,8 @@ def test_the_kill_switch_works_while_labels_are_shown(tmp_path) -> None:
 
     async def steps(app, pilot) -> None:
         await pilot.press("ctrl+o", "ctrl+k")
-        await until(pilot, lambda: world.link.asked == ["kill switch"])
+        await app.workers.wait_for_complete()
+        assert world.link.asked == ["kill switch"]
 
     drive(world, steps, operate=True)
 

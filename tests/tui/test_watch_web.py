@@ -25,7 +25,7 @@ from tui.watch.web_session import ONLY_LOOKS, LooksOnly, WebWatchApp, session_wo
 
 TOKEN = "t" * 43
 PATH = f"/{TOKEN}/"
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 # --- who may see it
 
