@@ -22,6 +22,13 @@ __all__ = ["Channel", "GnbChannel"]
 
 SILENCE_S = 3.0
 """Reports come every second, also from a gNB that is starved of CPU."""
+_OPTIONS: Mapping[str, Any] = {
+    "open_timeout": 5.0,
+    "close_timeout": 1.0,
+    "max_size": 2**24,
+    "compression": None,
+    "proxy": None,
+}
 _KEPT = 120
 _AGAIN_S = 0.5
 
@@ -146,7 +153,7 @@ class GnbChannel:
         connect = _websockets()
         while not self._is_closed.is_set():
             try:
-                with connect(self._url, open_timeout=5.0, close_timeout=1.0, max_size=2**24, proxy=None) as connection:
+                with connect(self._url, **_OPTIONS) as connection:
                     connection.send(json.dumps({"cmd": "metrics_subscribe"}))
                     self._listen(connection)
                 self._drop(None, "the gNB closed the connection")

@@ -120,6 +120,7 @@ class RemoteControlDriver:
         """Return what is in force, after a look at the reports about what waits for its effect."""
         until_s = self._now_s() + within_s
         started_at = self._machines.started_at(self._cell.workload, within_s)
+        self._channel.reports()  # listens from the first reading on, so that there is something to compare with
         with self._lock:
             for name in self._values:
                 self._look(name, started_at, until_s)
