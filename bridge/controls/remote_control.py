@@ -95,6 +95,8 @@ class RemoteControlDriver:
         forced = self._cell.test_mode or is_test_mode(self._channel.reports()[-_BASELINE:])
         for name, value in values.items():
             known = self._values[name]
+            if value == self._in_force(known):
+                continue
             if known.kind is RemoteKind.SSB_POWER:
                 if forced:
                     reasons.append(
@@ -110,7 +112,7 @@ class RemoteControlDriver:
                 reasons.append(f"{name} = {value:g} %: that is none of {self._cell.prbs} PRBs")
             if value < known.min_percent:
                 reasons.append(f"{name} = {value:g} %: below the slice's minimum of {known.min_percent:g} %")
-            if now == then and value != self._in_force(known):
+            if now == then:
                 reasons.append(
                     f"{name} = {value:g} %: both are {now} of {self._cell.prbs} PRBs, so nothing would change"
                 )

@@ -267,6 +267,7 @@ def test_a_gnb_in_test_mode_is_never_sent_ssb_set(gnb: Gnb, tmp_path: Path, told
         remote.apply({POWER: -20.0}, 1.0)
     with pytest.raises(RefusedError, match="in no slice"):
         remote.apply({SHARE: 40.0}, 1.0)
+    remote.apply({SHARE: 100.0, POWER: -16.0}, 1.0)  # what is in force already asks nothing of it
     assert gnb.commands == []
 
 
