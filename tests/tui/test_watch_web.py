@@ -19,7 +19,6 @@ from tui.watch.web_session import ONLY_LOOKS, LooksOnly, WebWatchApp, session_wo
 
 TOKEN = "t" * 43
 PATH = f"/{TOKEN}/"
-PATIENCE_S = 300.0
 
 # --- who may see it
 
