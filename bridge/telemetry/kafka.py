@@ -76,7 +76,13 @@ class KafkaSource(ListeningSource):
         _library()
 
     def _parts(self) -> dict[str, Callable[[], None]]:
-        return {"topic": lambda: asyncio.run(self._consume())}
+        return {"topic": self._listen}
+
+    def _listen(self) -> None:
+        try:
+            asyncio.run(self._consume())
+        except asyncio.CancelledError as error:  # nobody cancels us: a task of the library's own gave up
+            raise TroubleError("the broker cannot be read any more") from error
 
     async def _consume(self) -> None:
         consumer = _library().AIOKafkaConsumer(

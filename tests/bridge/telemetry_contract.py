@@ -90,6 +90,7 @@ class Peer(ABC):
         """Clean up."""
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 class TelemetryContract(ABC):
     """Subclass it as `Test...`; `expected` is what a window of what `Peer.say` says comes to."""
 
@@ -226,6 +227,7 @@ class TelemetryContract(ABC):
         wait_until(lambda: source.problem, "a problem is told")
         assert len(source.problem.splitlines()) == 1
         assert source.last_heard_s == heard_s
+        assert any(one.name.startswith("telemetry") for one in threading.enumerate()), "somebody still listens"
         values = source.sample(clock.s - 15.0, clock.s).values
         assert all(math.isnan(value) for name, value in values.items() if name not in self.signs)
         if peer.come_back():
