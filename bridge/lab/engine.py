@@ -181,12 +181,10 @@ def _start_all(client: Any, plan: LabPlan, image: str) -> None:
             cgroup_parent=parent,
             log_config={"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
             detach=True,
+            network=network.name,
+            networking_config={network.name: client.api.create_endpoint_config(ipv4_address=addresses[key])},
             **({"nano_cpus": round(limit * 1e9)} if limit is not None else {}),
         )
-        for attached in ("bridge",):
-            with contextlib.suppress(Exception):
-                client.networks.get(attached).disconnect(container, force=True)
-        network.connect(container, ipv4_address=addresses[key])
         container.start()
 
 
