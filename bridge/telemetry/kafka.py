@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -204,5 +205,8 @@ def _library() -> ModuleType:
         import aiokafka
     except ImportError as error:
         raise InputError("needs the package aiokafka: pip install rantwin[kafka]", key="source") from error
+    logger = logging.getLogger("aiokafka")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.CRITICAL)  # some ten lines a second while a broker is away; `problem` says it once
     found: ModuleType = aiokafka
     return found
