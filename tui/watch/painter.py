@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
     bar: str = ""
 
 
-_MOST_STRIPS = 1024
+_MOST_STRIPS = 512
 _GROUNDED = frozenset({"cursor", "border", "marker", "pointer", *(role for role in ROLES if role.startswith("heat"))})
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ class RunWindows:
         """Read what is new; return whether anything was.
 
         Raises:
-            InputError: the table of an ended run is damaged.
+            InputError: the table of an ended run is damaged, or parts are not of one run.
         """
         if self.is_whole:
             return False
@@ -46,11 +47,14 @@ class RunWindows:
             self.count, self.table, self.is_whole = len(windows), _newest(windows), True
             self._seen.clear()
             return True
-        new = self._new_parts()
-        if new:
-            self.count += sum(len(windows) for windows in new)
-            self.table = _newest(concatenate_windows(new if self.table is None else [self.table, *new]))
-        return bool(new)
+        new = sorted(self._new_parts(), key=lambda windows: int(windows.sequence[0]))
+        if not new:
+            return False
+        before = 0 if self.table is None else len(self.table)
+        joined = _joined(new if self.table is None else [self.table, *new])
+        self.count += len(joined) - before
+        self.table = _newest(joined)
+        return True
 
     def _new_parts(self) -> list[Windows]:
         """Return the parts that were not there before; they vanish once they are merged."""
@@ -68,7 +72,18 @@ class RunWindows:
 
 
 def _newest(windows: Windows) -> Windows:
-    """Return the newest windows in order of their numbers."""
-    if np.any(np.diff(windows.sequence) < 0):
-        windows = windows.take(np.argsort(windows.sequence, kind="stable"))
     return windows.take(slice(max(0, len(windows) - MOST), None))
+
+
+def _joined(tables: list[Windows]) -> Windows:
+    """Return tables as one; a later one that lies before or within another is put there, what is known stays."""
+    if all(a.sequence[-1] < b.sequence[0] for a, b in pairwise(tables)):
+        return concatenate_windows(tables)
+    whole = tables[0]
+    for table in tables[1:]:
+        new = table.take(~np.isin(table.sequence, whole.sequence))
+        if len(new):
+            at = int(np.searchsorted(whole.sequence, new.sequence[0]))
+            pieces = (whole.take(slice(0, at)), new, whole.take(slice(at, None)))
+            whole = concatenate_windows([piece for piece in pieces if len(piece)])
+    return whole
