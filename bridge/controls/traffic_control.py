@@ -10,14 +10,15 @@ import ctypes
 import math
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from col.errors import InputError, OutcomeUnknownError, PlantError, RefusedError, UnreachableError
 
 __all__ = ["MODULES", "NetlinkTrafficControl", "Shaping", "TrafficControl", "kernel_lacks"]
+
+T = TypeVar("T")
 
 MODULES = {"netem": ("sch_netem", "CONFIG_NET_SCH_NETEM"), "tbf": ("sch_tbf", "CONFIG_NET_SCH_TBF")}
 """For each discipline the kernel's module and the option that builds it."""
@@ -72,8 +73,7 @@ class NetlinkTrafficControl:
 
     def read(self, pid: int, interface: str) -> Shaping:
         """Return what is in force; disciplines of others count as none."""
-        with _namespace(pid) as netlink:
-            tree = _tree(netlink, _index(netlink, interface))
+        tree = _inside(pid, lambda netlink: _tree(netlink, _index(netlink, interface)))
         netem = tree.get(_NETEM, {})
         rate = tree.get(_TBF, {}).get("rate")
         return Shaping(
@@ -85,26 +85,29 @@ class NetlinkTrafficControl:
 
     def write(self, pid: int, interface: str, shaping: Shaping) -> None:
         """Put it in force: what is there is changed in place, so that no packet is dropped for it."""
-        with _namespace(pid) as netlink:
-            index = _index(netlink, interface)
-            tree = _tree(netlink, index)
-            if foreign := [handle for handle in tree if handle not in (0, _NETEM, _TBF)]:
-                text = f"{interface} is shaped by somebody else (qdisc {foreign[0] >> 16:x}:): left alone"
-                raise RefusedError((text,))
-            acted = False
-            try:
-                for step in self._steps(tree, shaping):
-                    netlink.tc(step.pop("do"), step.pop("kind"), index, **step)
-                    acted = True
-            except _netlink_error() as error:
-                text = f"traffic control of {interface}: {error.args[-1]} (errno {error.code})"
-                if acted:
-                    raise OutcomeUnknownError(f"{text}, after a part of it was done") from error
-                raise RefusedError((text,)) from error
+        _inside(pid, lambda netlink: self._write(netlink, interface, shaping))
 
     def lacks(self, discipline: str) -> str:
         """Try it on the loopback of a network namespace of its own, which ends with the attempt."""
         return kernel_lacks(discipline)
+
+    def _write(self, netlink: Any, interface: str, shaping: Shaping) -> bool:
+        index = _index(netlink, interface)
+        tree = _tree(netlink, index)
+        if foreign := [handle for handle in tree if handle not in (0, _NETEM, _TBF)]:
+            text = f"{interface} is shaped by somebody else (qdisc {foreign[0] >> 16:x}:): left alone"
+            raise RefusedError((text,))
+        acted = False
+        try:
+            for step in self._steps(tree, shaping):
+                netlink.tc(step.pop("do"), step.pop("kind"), index, **step)
+                acted = True
+        except _netlink_error() as error:
+            text = f"traffic control of {interface}: {error.args[-1]} (errno {error.code})"
+            if acted:
+                raise OutcomeUnknownError(f"{text}, after a part of it was done") from error
+            raise RefusedError((text,)) from error
+        return acted
 
     def _steps(self, tree: Mapping[int, Mapping[str, int]], shaping: Shaping) -> Iterator[dict[str, Any]]:
         has_netem, has_tbf, wants_tbf = _NETEM in tree, _TBF in tree, shaping.rate_mbps is not None
@@ -162,23 +165,43 @@ def kernel_lacks(discipline: str) -> str:
 _MISSING = "links need the package pyroute2: pip install 'rantwin[links]'"
 
 
-@contextmanager
-def _namespace(pid: int) -> Iterator[Any]:
-    try:
-        from pyroute2 import IPRoute
-    except ImportError as error:
-        raise InputError(_MISSING) from error
+def _inside(pid: int, work: Callable[[Any], T]) -> T:
+    """Return what `work` makes of a netlink socket in the process's network namespace.
+
+    A thread enters the namespace and ends in it: that is a thread's own affair, and the rest of us stay where we are.
+    """
     path = f"/proc/{pid}/ns/net"
-    try:
-        os.stat(path)
-        netlink = IPRoute(netns=path)
-    except (FileNotFoundError, ProcessLookupError) as error:
-        raise UnreachableError(f"process {pid} is gone, and its network namespace with it") from error
-    except OSError as error:
-        text = f"the network namespace of process {pid} cannot be entered ({error.strerror or error})"
-        raise PlantError(f"{text}: needs root, CAP_SYS_ADMIN and CAP_NET_ADMIN") from error
-    with netlink:
-        yield netlink
+    result: list[T] = []
+    errors: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            from pyroute2 import IPRoute
+
+            with open(path, "rb") as namespace:
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            with IPRoute() as netlink:
+                result.append(work(netlink))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=enter, name=f"network namespace of {pid}", daemon=True)
+    thread.start()
+    thread.join()
+    if result:
+        return result[0]
+    error = errors[0]
+    match error:
+        case ImportError():
+            raise InputError(_MISSING) from error
+        case FileNotFoundError() | ProcessLookupError():
+            raise UnreachableError(f"process {pid} is gone, and its network namespace with it") from error
+        case OSError():
+            text = f"the network namespace of process {pid} cannot be entered ({error.strerror or error})"
+            raise PlantError(f"{text}: needs root, CAP_SYS_ADMIN and CAP_NET_ADMIN") from error
+        case _:
+            raise error
 
 
 def _netlink_error() -> type[Any]:
