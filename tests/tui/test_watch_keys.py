@@ -230,12 +230,16 @@ async def goes_from_group_to_group(app: WatchApp, pilot: Pilot[Any], key: str) -
     await until(pilot, lambda: app.view.cursor == f"thp_dl_{place}")
 
 
-async def _moved(app: WatchApp, pilot: Pilot[Any], key: str) -> tuple[float, float]:
+def _region(app: WatchApp) -> RegionPane:
     assert isinstance(app.view, RegionPane)
-    app.view.at = begin = (1.5, 1.5)
+    return app.view
+
+
+async def _moved(app: WatchApp, pilot: Pilot[Any], key: str) -> tuple[float, float]:
+    begin = _region(app).at = 1.5, 1.5
     await pilot.press(key)
-    await until(pilot, lambda: app.view.at is not None and app.view.at != begin)
-    at = app.view.at
+    await until(pilot, lambda: _region(app).at not in (None, begin))
+    at = _region(app).at
     assert at is not None
     return at[0] - begin[0], at[1] - begin[1]
 
@@ -255,8 +259,7 @@ async def goes_to_what_is_in_force(app: WatchApp, pilot: Pilot[Any], key: str) -
     await _moved(app, pilot, "shift+left")
     await pilot.press(key)
     current = app.state.region.current
-    assert isinstance(app.view, RegionPane)
-    await until(pilot, lambda: app.view.at == (current["cpu_du_1"], current["cpu_cu_1"]))
+    await until(pilot, lambda: _region(app).at == (current["cpu_du_1"], current["cpu_cu_1"]))
 
 
 @of(VIEW, "region-x", "region-y")
@@ -274,16 +277,16 @@ async def goes_through_the_trials(app: WatchApp, pilot: Pilot[Any], key: str) ->
     trial = trials[0] if key == "full_stop" else trials[-1]
     await pilot.press(key)
     wanted = pytest.approx((trial.values["cpu_du_1"], trial.values["cpu_cu_1"]), abs=0.026)  # of half a step at most
-    assert isinstance(app.view, RegionPane)
-    await until(pilot, lambda: app.view.at == wanted)
+    await until(pilot, lambda: _region(app).at == wanted)
 
 
 @of(VIEW, "topology-left", "topology-right")
 async def goes_from_gnb_to_gnb(app: WatchApp, pilot: Pilot[Any], key: str) -> None:
     app.view.put_cursor("2")
     await pilot.press(key)
-    assert isinstance(app.view, TopologyPane)
-    await until(pilot, lambda: app.view.cell == ("3" if key == "right" else "1"))
+    view = app.view
+    assert isinstance(view, TopologyPane)
+    await until(pilot, lambda: view.cell == ("3" if key == "right" else "1"))
 
 
 @of(VIEW, "topology-enter")
