@@ -1,11 +1,11 @@
 """How long a key takes until it is painted, what the screen costs while two plants are watched, and what a day leaves.
 
 The whole app runs without a terminal: every key goes through Textual's own event loop, and is taken for painted when
-the app hands the last changed part of the screen to its driver, all that follows from the key done. Meanwhile both
-plants bring a window a second, of 4 gNBs (then 40) with 20 metrics each: the twin's through a run folder that another
-process writes, the testbed's from a link in memory in place of the gRPC client. The share of a core is this process's
-CPU time over the wall time, drawn four times a second on 200x50. `cpu_*_ms` is what the thread that draws had of the
-processor for a key: on a machine that others load as well it tells more than the time on the wall.
+the bytes are made that a terminal is to be sent for the last changed part of the screen, all that follows from the key
+done. Meanwhile both plants bring a window a second, of 4 gNBs (then 40) with 20 metrics each: the twin's through a run
+folder that another process writes, the testbed's from a link in memory in place of the gRPC client. The share of a core
+is this process's CPU time over the wall time, drawn four times a second on 200x50. `cpu_*_ms` is what the thread that
+draws had of the processor for a key: on a machine that others load as well it tells more than the time on the wall.
 
 Then a day of windows comes as fast as it is taken, while the screen draws; `replay_growth_mb` is by how much the
 process grew from the end of its sixth hour to the end of the day.
@@ -27,6 +27,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from textual._compositor import CompositorUpdate
 from textual.events import Key
 
 from benchmarks.common import Settings, Yardstick, run_benchmark
@@ -173,10 +174,12 @@ class _Timed(WatchApp):
 
     painted_s = 0.0
     acted_s = 0.0
+    written = 0
 
     def _display(self, screen: Any, renderable: Any) -> None:
         super()._display(screen, renderable)
-        if renderable is not None:
+        if isinstance(renderable, CompositorUpdate):  # what a terminal would be sent is made, and counted
+            self.written += len(renderable.render_segments(self.console).encode())
             self.painted_s = time.perf_counter()
 
     async def run_action(self, *args: Any, **kwargs: Any) -> bool:
@@ -199,6 +202,7 @@ class _Figures:
     keys: np.ndarray[Any, np.dtype[np.float64]]
     without_paint: int = 0
     share: float = 0.0
+    bytes_per_s: float = 0.0
 
     def quantile(self, q: float, column: int = 0) -> float:
         return round(float(np.quantile(self.keys[:, column], q)), 1)
@@ -224,6 +228,7 @@ def measure(settings: Settings, yardstick: Yardstick) -> dict[str, Any]:
         "keys_without_paint": four.without_paint,
         "core_share": round(four.share, 4),
         "load_s": load_s,
+        "bytes_per_s": round(four.bytes_per_s),
         "p95_40_gnbs_ms": forty.quantile(0.95),
         "p50_40_gnbs_ms": forty.quantile(0.5),
         "cpu_p95_40_gnbs_ms": forty.quantile(0.95, 1),
@@ -256,15 +261,16 @@ async def _drive(run: Path, gnbs: int, rounds: int, load_s: float, seed: int) ->
             await pilot.pause(0.1)
         await pilot.pause(2.0)
         times = [await _press(app, key) for _ in range(rounds) for key in KEYS]
-        share = 0.0
+        share = bytes_per_s = 0.0
         if load_s:
             app.action_tab("plants")
             await pilot.pause(1.0)
-            cpu_s, wall_s = time.process_time(), time.perf_counter()
+            cpu_s, wall_s, written = time.process_time(), time.perf_counter(), app.written
             await asyncio.sleep(load_s)
-            share = (time.process_time() - cpu_s) / (time.perf_counter() - wall_s)
+            wall_s = time.perf_counter() - wall_s
+            share, bytes_per_s = (time.process_time() - cpu_s) / wall_s, (app.written - written) / wall_s
     painted = [row for row in times if row is not None]
-    return _Figures(np.array(painted), len(times) - len(painted), share)
+    return _Figures(np.array(painted), len(times) - len(painted), share, bytes_per_s)
 
 
 async def _press(app: _Timed, key: str) -> tuple[float, float] | None:

@@ -5,6 +5,7 @@ Whoever draws never waits: `state` returns what the thread knew last. So a flood
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -111,7 +112,7 @@ class Feeds:
         twin, testbed, status = pieces.twin, pieces.testbed, pieces.testbed.status
         ours = self.runner is not None and self.runner.is_running and str(self.runner.run()) == twin.rehearsal.run
         return WatchState(
-            now_s=self._clock(),
+            now_s=math.ceil(self._clock()),  # ages and what is left of leases go on together, once a second
             now_wall_s=self._wall(),
             twin=twin.plant,
             testbed=testbed.plant,
