@@ -73,7 +73,7 @@ def calibrate_on(request: CalibrateOnRequest, progress: Progress) -> dict[str, A
             "must be at least 1.1: below that a container is starved", key="--headroom", value=request.headroom
         )
     scenario = load_scenario(request.scenario)
-    testbed = open_testbed(request.on, request.connect, scenario.problem())
+    testbed = open_testbed(request.on, request.connect, scenario.problem(), why="step of a calibration of the twin")
     status = Status(title=f"calibrate on {testbed.facts['plant_id']}", steps_name="trials")
     try:
         with progress:

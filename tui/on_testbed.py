@@ -45,8 +45,16 @@ class Testbed:
         self.client.close()
 
 
-def open_testbed(address: str, connect: Callable[[str], Any] | None, problem: Problem) -> Testbed:
+def open_testbed(
+    address: str,
+    connect: Callable[[str], Any] | None,
+    problem: Problem,
+    *,
+    why: str = "trial of a rehearsal on the testbed",
+) -> Testbed:
     """Connect to a testbed's agent and check that what is to be learned can be learned there.
+
+    `why` stands in the agent's journal with every trial.
 
     Raises:
         InputError: the testbed lacks a control or metric of the problem, or its agent does not allow exploration.
@@ -74,7 +82,7 @@ def open_testbed(address: str, connect: Callable[[str], Any] | None, problem: Pr
             "emulated": status.backend.plant.emulated,
             "notes": list(status.backend.plant.notes),
         }
-        return Testbed(RemotePlant(client), client, facts)
+        return Testbed(RemotePlant(client, why=why), client, facts)
     except BaseException:
         client.close()
         raise

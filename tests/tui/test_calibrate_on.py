@@ -164,7 +164,7 @@ def on_testbed(monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> tuple[Wat
     plant, client = Watched(dearer(scenario)), Client()
     facts = {"plant_id": "lab", "stack": "s", "radio_mode": "rt"}
     found: Any = client
-    monkeypatch.setattr("tui.calibrate_on.open_testbed", lambda *_: Testbed(plant, found, facts))
+    monkeypatch.setattr("tui.calibrate_on.open_testbed", lambda *_, **__: Testbed(plant, found, facts))
     return plant, client
 
 
