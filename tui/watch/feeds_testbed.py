@@ -20,6 +20,7 @@ from bridge.promotion import Promotion
 from bridge.testbed import JournalEntry, TestbedStatus
 from col.errors import InputError, RantwinError, UnreachableError
 from col.plant import Windows, concatenate_windows
+from tui.plan_view import seconds
 from tui.watch.feeds_rows import Layout, columns_of, holes_in, layout_of, places_of
 from tui.watch.feeds_twin import KEEP
 from tui.watch.kept import Kept
@@ -126,7 +127,7 @@ class TestbedFeed:
             if self._made != self._version:
                 self._picture, self._made = self._make(), self._version
             if self._connection is Connection.LOST and self._lost_s is not None:
-                words = f"lost {now_s - self._lost_s:.0f} s ago, reconnecting: {self._why}"
+                words = f"lost {seconds(now_s - self._lost_s)} ago, reconnecting: {self._why}"
                 return replace(self._picture, plant=replace(self._picture.plant, words=words))
             return self._picture
 
