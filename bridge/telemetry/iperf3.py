@@ -108,13 +108,13 @@ class Iperf3Source(ListeningSource):
             found.append(_loss([one for intervals in per_flow for one in intervals]))
         return {name: value for name, value in zip(self._names, found, strict=True) if value is not None}
 
-    def _take(self, flow: str, piece: bytes, documents: Documents) -> None:
+    def _take(self, flow: str, piece: bytes, documents: Documents, *, loud: bool) -> None:
         """Keep the intervals of our role, at the time when they ended on our clock."""
         for document in documents.feed(piece.decode("utf-8", "replace")):
             heard_s, wall_s = self._now(), time.time()
             for item in read_document(document):
                 if isinstance(item, Failed):
-                    self._say(flow, f"iperf3 says: {item.text}")
+                    self._say(flow, f"iperf3 says: {item.text}", loud=loud)
                 if isinstance(item, Interval) and item.sender == self._sender:
                     ago_s = 0.0 if item.wall_end_s is None else max(0.0, wall_s - item.wall_end_s)
                     self._flows[flow].add(heard_s - ago_s, (heard_s, item))
@@ -140,7 +140,7 @@ class Iperf3Source(ListeningSource):
                 piece = file.read(_PIECE)
                 self._places[flow] = (status.st_ino, file.tell())
                 if piece:
-                    self._take(flow, piece, documents)
+                    self._take(flow, piece, documents, loud=True)
                 elif _moved(path, *self._places[flow]):
                     return
                 else:
@@ -171,14 +171,16 @@ class Iperf3Source(ListeningSource):
                     break
                 if piece:
                     last = (last + piece)[-1000:]
-                    self._take(flow, piece, documents)
+                    self._take(flow, piece, documents, loud=False)
         finally:
             with suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.stdout.close()
             process.wait()
         was_heard = self._times_heard.get(flow, 0) > before
-        if process.returncode > 0 and not was_heard and flow not in self._troubles:
+        if not was_heard and "iperf3 says" in self._troubles.get(flow, ""):
+            raise TroubleError(self._troubles[flow])
+        if process.returncode > 0 and not was_heard:
             words = last.decode("utf-8", "replace").split()
             raise TroubleError(f"{command[0]} ended with {process.returncode} ({' '.join(words)[-160:]})")
 

@@ -69,6 +69,7 @@ class ListeningSource:
         self._threads: list[threading.Thread] = []
         self._troubles: dict[str, str] = {}
         self._times_heard: dict[str, int] = {}
+        self._logged: set[str] = set()
         self._last_heard_s: float | None = None
         self._started_s: float | None = None
         self.retry_s = 1.0
@@ -122,20 +123,23 @@ class ListeningSource:
 
     def _note(self, part: str, heard_s: float | None = None) -> None:
         """Note that a part works, and when it was heard if it was."""
-        if self._troubles.pop(part, None) is not None:
+        self._troubles.pop(part, None)
+        if part in self._logged:
+            self._logged.discard(part)
             log.info("%s: is heard again", self._name)
         if heard_s is not None:
             self._last_heard_s = heard_s
             self._times_heard[part] = self._times_heard.get(part, 0) + 1
 
-    def _say(self, part: str, trouble: str) -> None:
-        """Note what is wrong with a part, and log it where it is new."""
-        if self._troubles.get(part) != trouble:
+    def _say(self, part: str, trouble: str, *, loud: bool = True) -> None:
+        """Note what is wrong with a part, and log it where it is new; not `loud` where that may be over at once."""
+        if loud and (part not in self._logged or self._troubles.get(part) != trouble):
+            self._logged.add(part)
             log.warning("%s: %s", self._name, trouble)
         self._troubles[part] = trouble
 
     def _keep_listening(self, part: str, listen: Callable[[], None]) -> None:
-        pause_s = self.retry_s
+        failures = 0
         while not self._stop.is_set():
             before = self._times_heard.get(part, 0)
             try:
@@ -147,13 +151,12 @@ class ListeningSource:
                 trouble = f"{type(error).__name__}: {error}"
             if self._stop.is_set():
                 return
-            if trouble:
-                self._say(part, trouble)
             was_heard = self._times_heard.get(part, 0) > before
-            if was_heard and not trouble:
-                continue  # it ended as it should, and goes on at once
-            pause_s = self.retry_s if was_heard else min(2.0 * pause_s, 16.0 * self.retry_s)
-            self._stop.wait(pause_s)
+            failures = 0 if was_heard else failures + 1
+            if trouble:
+                self._say(part, trouble, loud=failures != 1 or not before)
+            if trouble or not was_heard:  # else it ended as it should, and goes on at once
+                self._stop.wait(self.retry_s * min(16.0, 2.0 ** max(0, failures - 1)))
 
     # What a source adds.
 
