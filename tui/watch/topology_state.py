@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from tui.watch.kept import Kept
 from tui.watch.marks import FAIL, HOLD, LOST, PASS, TRIAL, Mark
 from tui.watch.state import Connection, GnbPlace, Row, RowGroup, RowKind, WatchState
 
@@ -74,19 +75,30 @@ def _is_core(row: Row) -> bool:
 
 def cell_parts(state: WatchState, place: GnbPlace, all_rows: Sequence[Row]) -> tuple[PartState, ...]:
     """Return how each part of a gNB stands; `all_rows` are the state's."""
+    at = _PLACED.get((all_rows,), None, lambda: _placed(all_rows))
     owned = set(place.controls)
-    rows = [
-        r for r in all_rows if (r.group is RowGroup.GNB and r.place == place.cell) or (r.key in owned and not r.place)
-    ]
+    rows = [r for r in at.get("", ()) if r.key in owned and r.group is not RowGroup.GNB]
+    rows += [r for r in at.get(place.cell, ()) if r.group is RowGroup.GNB]
     by_part: dict[Part, list[Row]] = {part: [] for part in Part}
     for row in rows:
         by_part[part_of(row)].append(row)
     if place.cu:  # a shared CU's rows stand with the first of its gNBs, and tell of all of them
-        sharing = {p.cell for p in state.topology if p.cu == place.cu and p.cell != place.cell}
+        sharing = [p.cell for p in state.topology if p.cu == place.cu and p.cell != place.cell]
         by_part[Part.CU] += [
-            r for r in all_rows if sharing and r.place in sharing and r.group is RowGroup.GNB and part_of(r) is Part.CU
+            r for cell in sharing for r in at.get(cell, ()) if r.group is RowGroup.GNB and part_of(r) is Part.CU
         ]
     return tuple(_judged(state, str(part), by_part[part]) for part in Part)
+
+
+_PLACED: Kept[dict[str, list[Row]]] = Kept()
+
+
+def _placed(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows by place: of forty gNBs each looks at its own alone."""
+    at: dict[str, list[Row]] = {}
+    for row in rows:
+        at.setdefault(row.place, []).append(row)
+    return at
 
 
 def host_state(state: WatchState, host: str, all_rows: Sequence[Row]) -> PartState:
