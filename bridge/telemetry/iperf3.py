@@ -2,7 +2,7 @@
 
 Each flow is a file that an iperf3 writes its JSON to, or a command whose output is read and that is begun again when it
 ends, such as `docker exec ue_1 iperf3 -c 10.45.0.1 -u -b 10M -t 3600 --json-stream`. Before 3.17 iperf3 reports only at
-the end of a run: then runs must be at most a third of a window, for what is heard after its end does not count.
+the end of a run: then runs are best a fifth of a window, for what is heard after its end does not count.
 """
 
 from __future__ import annotations

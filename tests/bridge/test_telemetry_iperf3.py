@@ -323,6 +323,30 @@ class TestCommand:
         wait_until(lambda: "ended with 3 (no route to the core)" in source.problem, "a problem is told")
         source.close()
 
+    @pytest.mark.parametrize("is_logged", [False, True])
+    def test_one_run_that_fails_between_others_is_no_news_and_a_row_of_them_is(self, tmp_path, caplog, is_logged):
+        good, bad = event("interval", interval(5.0)), event("error", "unable to connect")
+        script = tmp_path / "run.py"
+        script.write_text(
+            f"import pathlib, sys\n"
+            f"count = pathlib.Path({str(tmp_path / 'count')!r})\n"
+            f"n = int(count.read_text()) if count.exists() else 0\n"
+            f"count.write_text(str(n + 1))\n"
+            f"fails = n % 2 == 1 or (n > 1 and {is_logged})\n"
+            f"print({bad!r} if fails else {good!r}, flush=True)\n"
+            f"sys.exit(fails)\n"
+        )
+        source = load_source(self.table(sys.executable, str(script)), HandClock())
+        source.retry_s = 0.02  # type: ignore[attr-defined]
+        source.start()
+        if is_logged:
+            wait_until(lambda: "unable to connect" in caplog.text, "the trouble is logged")
+        else:
+            flow = next(iter(source._flows.values()))  # type: ignore[attr-defined]
+            wait_until(lambda: len(flow.between(0.0, 1e9)) >= 4, "four runs are heard")
+            assert "unable to connect" not in caplog.text
+        source.close()
+
     def test_a_command_that_is_not_there_is_told(self):
         source = load_source(self.table("no-such-iperf3"), HandClock())
         source.start()
