@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from bridge.client import LeaseKeeper, TestbedClient
 from bridge.plan import Mode, PlanRequest
 from bridge.promotion import Promotion, State
 from bridge.settings import BlastRadius, EngineSettings, Exploration, Requirements, WatchLimits
+from col.errors import RefusedError
 from tests.bridge.docker_world import KEYS, DockerWorld, Proxy, inventory, wait_until
 
 PHI = "always[0,1](thrp_du_1 <= 0.2)"
@@ -112,16 +114,25 @@ class AgentOnDocker:
     def client(self) -> TestbedClient:
         return TestbedClient(self.address, timeout_s=60.0, patience_s=120.0)
 
-    def begin(
-        self, client: TestbedClient, promotion_id: str, target: dict[str, float], **changes: object
-    ) -> PlanRequest:
-        """Apply a trial, once the gate lets it."""
-        base = PlanRequest(promotion_id=promotion_id, target=target, mode=Mode.EXPLORATION, windows=4, lease_ttl_s=60.0)
-        request = replace(base, **changes)  # type: ignore[arg-type]
-        dry = replace(request, promotion_id=f"{promotion_id}-dry", dry_run=True)
-        wait_until(lambda: not client.plan(dry).reasons, f"the gate: {client.plan(dry).reasons}")
-        client.apply(promotion_id, client.plan(request).digest)
-        return request
+    def begin(self, client: TestbedClient, name: str, target: dict[str, float], **changes: object) -> str:
+        """Apply a trial as soon as the gate lets it (a busy machine has windows without numbers); return its id."""
+        base = PlanRequest(promotion_id=name, target=target, mode=Mode.EXPLORATION, windows=4, lease_ttl_s=60.0)
+        begun: list[str] = []
+
+        def applied() -> bool:
+            request = replace(base, promotion_id=f"{name}-{uuid.uuid4().hex[:6]}", **changes)  # type: ignore[arg-type]
+            plan = client.plan(request)
+            if plan.reasons:
+                return False
+            try:
+                client.apply(request.promotion_id, plan.digest)
+            except RefusedError:
+                return False
+            begun.append(request.promotion_id)
+            return True
+
+        wait_until(applied, "a trial that the gate lets pass")
+        return begun[0]
 
     def end(self, client: TestbedClient, promotion_id: str, *states: State) -> Promotion:
         """Return a promotion once it is in one of these states, with its lease kept."""

@@ -9,6 +9,7 @@ import importlib.util
 import io
 import os
 import platform
+import re
 import socket
 import struct
 import tarfile
@@ -265,6 +266,7 @@ class Proxy:
                         time.sleep(0.01)
                     return
                 if self.mode == "lose" and data.startswith(b"POST"):
+                    data = _whole_request(client, data)
                     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
                         other.connect(SOCKET)
                         other.sendall(data)
@@ -276,6 +278,23 @@ class Proxy:
         finally:
             for one in (client, engine):
                 shut(one)
+
+
+def _more(client: socket.socket) -> bytes:
+    if not (data := client.recv(65536)):
+        raise ConnectionResetError
+    return data
+
+
+def _whole_request(client: socket.socket, data: bytes) -> bytes:
+    """Return a request with its body, which may come in a packet of its own."""
+    while b"\r\n\r\n" not in data:
+        data += _more(client)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    while length and len(body) < int(length[1]):
+        body += _more(client)
+    return head + b"\r\n\r\n" + body
 
 
 def relay(client: socket.socket, path: str) -> None:

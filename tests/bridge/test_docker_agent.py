@@ -40,9 +40,9 @@ def agent(world: DockerWorld) -> Iterator[AgentOnDocker]:
 def test_what_holds_is_confirmed_and_stays(agent: AgentOnDocker) -> None:
     agent.start()
     with agent.client() as client:
-        agent.begin(client, "good", {"cpu_du_1": 0.8}, auto_confirm=True)
+        trial = agent.begin(client, "good", {"cpu_du_1": 0.8}, auto_confirm=True)
         assert agent.limit("du_1") == pytest.approx(0.8)
-        assert agent.end(client, "good").state is State.CONFIRMED
+        assert agent.end(client, trial).state is State.CONFIRMED
         assert client.status().reading is not None
     assert agent.limit("du_1") == pytest.approx(0.8)
 
@@ -50,8 +50,8 @@ def test_what_holds_is_confirmed_and_stays(agent: AgentOnDocker) -> None:
 def test_what_throttles_is_rolled_back_on_windows_of_the_kernel(agent: AgentOnDocker) -> None:
     agent.start()
     with agent.client() as client:
-        agent.begin(client, "bad", {"cpu_du_1": 0.02})
-        ended = agent.end(client, "bad")
+        trial = agent.begin(client, "bad", {"cpu_du_1": 0.02})
+        ended = agent.end(client, trial)
     assert (ended.state, ended.cause) == (State.ROLLED_BACK, Cause.SPECIFICATION_FAILED)
     assert agent.limit("du_1") == REFERENCE
 
@@ -59,12 +59,12 @@ def test_what_throttles_is_rolled_back_on_windows_of_the_kernel(agent: AgentOnDo
 def test_an_agent_that_is_killed_in_a_trial_brings_the_containers_back_as_it_starts(agent: AgentOnDocker) -> None:
     agent.start_process()
     with agent.client() as client:
-        agent.begin(client, "killed", {"cpu_du_1": 0.8, "cpu_cu_2": 0.7}, windows=1000)
+        trial = agent.begin(client, "killed", {"cpu_du_1": 0.8, "cpu_cu_2": 0.7}, windows=1000)
         assert agent.limit("cu_2") == pytest.approx(0.7)
         agent.kill()
         assert agent.limit("cu_2") == pytest.approx(0.7)
         agent.start_process()
-        ended = agent.end(client, "killed")
+        ended = agent.end(client, trial)
         assert (ended.state, ended.cause) == (State.ROLLED_BACK, Cause.AGENT_RESTARTED)
     assert (agent.limit("du_1"), agent.limit("cu_2")) == (REFERENCE, REFERENCE)
 
@@ -72,9 +72,9 @@ def test_an_agent_that_is_killed_in_a_trial_brings_the_containers_back_as_it_sta
 def test_a_du_that_dies_in_a_trial_ends_it_and_gets_its_old_limit_before_it_lives_again(agent: AgentOnDocker) -> None:
     agent.start()
     with agent.client() as client:
-        agent.begin(client, "dead", {"cpu_du_1": 0.8}, windows=1000)
+        trial = agent.begin(client, "dead", {"cpu_du_1": 0.8}, windows=1000)
         agent.world.kill("du_1")
-        ended = agent.end(client, "dead")
+        ended = agent.end(client, trial)
         assert (ended.state, ended.cause) == (State.ROLLED_BACK, Cause.INCONCLUSIVE)
         assert agent.limit("du_1") == REFERENCE
         agent.world.container("du_1").start()
@@ -86,13 +86,13 @@ def test_a_du_that_dies_in_a_trial_ends_it_and_gets_its_old_limit_before_it_live
 def test_an_engine_that_hangs_in_a_trial_is_waited_for_until_it_takes_the_rollback(agent: AgentOnDocker) -> None:
     agent.start()
     with agent.client() as client:
-        agent.begin(client, "hangs", {"cpu_du_1": 0.8}, windows=1000)
+        trial = agent.begin(client, "hangs", {"cpu_du_1": 0.8}, windows=1000)
         agent.proxy.mode = "hang"
         with suppress(OutcomeUnknownError):  # the agent may wait for its testbed longer than we for the agent
-            client.cancel("hangs", "the engine hangs")
+            client.cancel(trial, "the engine hangs")
         assert agent.limit("du_1") == pytest.approx(0.8)
         agent.proxy.mode = "pass"
-        assert agent.end(client, "hangs").state is State.ROLLED_BACK
+        assert agent.end(client, trial).state is State.ROLLED_BACK
     assert agent.limit("du_1") == REFERENCE
 
 
@@ -101,10 +101,10 @@ def test_an_answer_that_is_lost_is_read_back_and_ends_in_a_known_configuration(a
     with agent.client() as client:
         wait_until(lambda: len(client.windows(0, 100)) >= 4, "windows")
         agent.proxy.mode = "lose"
-        agent.begin(client, "lost", {"cpu_du_1": 0.8}, windows=1000)
+        trial = agent.begin(client, "lost", {"cpu_du_1": 0.8}, windows=1000)
         wait_until(lambda: agent.limit("du_1") == pytest.approx(0.8), "the effect")
         agent.proxy.mode = "pass"
-        assert agent.end(client, "lost", State.WATCHING).state is State.WATCHING
-        client.cancel("lost", "seen enough")
-        assert agent.end(client, "lost").state is State.ROLLED_BACK
+        assert agent.end(client, trial, State.WATCHING).state is State.WATCHING
+        client.cancel(trial, "seen enough")
+        assert agent.end(client, trial).state is State.ROLLED_BACK
     assert agent.limit("du_1") == REFERENCE
