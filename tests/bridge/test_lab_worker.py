@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 from time import thread_time_ns
 
@@ -12,7 +13,7 @@ from bridge.inventory_reader import parse_inventory
 from bridge.lab.engine import LabPlan, engine_address
 from bridge.lab.image import image_files
 from bridge.lab.inventory_text import inventory_text
-from bridge.lab.worker.cu import own_quota_cores
+from bridge.lab.worker.cu import _older, own_quota_cores
 from bridge.lab.worker.du import FRAME, Grants, Queue
 from bridge.lab.worker.ends import flows_of
 from bridge.lab.worker.packets import HEADER, PASSED, stamp
@@ -96,6 +97,14 @@ def test_factors_of_chance_have_a_mean_of_one_and_the_variation_asked_for() -> N
     assert mean == pytest.approx(1.0, abs=0.02)
     assert spread == pytest.approx(0.2, rel=0.1)
     assert drawn[0] == Chance(0.2, seed=3).next() != Chance(0.2, seed=4).next()
+
+
+def test_a_cu_takes_packets_in_the_order_in_which_they_came_whatever_their_direction() -> None:
+    assert _older((deque(), deque())) is None
+    assert _older((deque([(5, b"")]), deque())) == 0
+    assert _older((deque(), deque([(5, b"")]))) == 1
+    assert _older((deque([(5, b"")]), deque([(4, b""), (9, b"")]))) == 1
+    assert _older((deque([(4, b"")]), deque([(5, b"")]))) == 0
 
 
 def test_a_cu_finds_its_own_limit_in_cgroups_of_both_versions(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic_ns, thread_time_ns
@@ -19,6 +20,9 @@ _TICK_NS = 5_000_000
 _CGROUP = Path("/sys/fs/cgroup")
 _QUOTA_EVERY_S = 0.25
 
+Waiting = deque[tuple[int, bytes]]
+"""Packets and when they were passed on to here [ns]."""
+
 
 def own_quota_cores(root: Path = _CGROUP) -> float:
     """Return the CPU limit of the container that this runs in (cgroup v2 or v1), infinite where there is none."""
@@ -31,6 +35,14 @@ def own_quota_cores(root: Path = _CGROUP) -> float:
                 own = float((folder / "cpu.cfs_quota_us").read_text())
                 return own / float((folder / "cpu.cfs_period_us").read_text()) if own > 0 else float("inf")
     return float("inf")
+
+
+def _older(queues: tuple[Waiting, Waiting]) -> int | None:
+    """Return which queue's first packet came first, None where both are empty."""
+    down, up = queues
+    if not down or not up:
+        return 0 if down else 1 if up else None
+    return 0 if down[0][0] <= up[0][0] else 1
 
 
 class Cu:
@@ -50,25 +62,29 @@ class Cu:
         buffer_ns, packet_ms = int(cost["buffer_ms"] * 1e6), cost["packet_ms"]
         base_ms = cost["base_share"] * _TICK_NS * 1e-6
         ways = ((self._from_core, self._from_du, self._du, "dl"), (self._from_du, self._from_core, self._core, "ul"))
+        queues: tuple[Waiting, Waiting] = (deque(), deque())
         tick, quota, quota_at = monotonic_ns(), own_quota_cores(), before
         while goes_on():
             tick += _TICK_NS
             ahead = tick - monotonic_ns()
             if ahead > 0:
                 time.sleep(ahead * 1e-9)
-            elif -ahead > buffer_ns:  # steady work that could not be done in time is not made up for
-                tick = monotonic_ns()
-            work.do(base_ms)
-            values[place["base_ms"]] += base_ms
-            for source, by, to, way in ways:
-                for data in drain(source):
-                    if monotonic_ns() - HEADER.unpack_from(data)[PASSED] > buffer_ns:
-                        values[place[f"dropped_{way}"]] += 1
-                        continue
-                    work.do(packet_ms)
-                    send(by, stamp(data), to)
-                    values[place[f"packets_{way}"]] += 1
-                    values[place["packet_ms"]] += packet_ms
+            if -ahead <= buffer_ns:  # steady work that could not be done in time is not made up for
+                work.do(base_ms)
+                values[place["base_ms"]] += base_ms
+            for queue, (source, *_) in zip(queues, ways, strict=True):
+                queue.extend((HEADER.unpack_from(data)[PASSED], data) for data in drain(source))
+            # In the order of arrival also where it is behind: what came after this tick waits for the next one.
+            while (row := _older(queues)) is not None and queues[row][0][0] <= tick:
+                passed, data = queues[row].popleft()
+                _, by, to, way = ways[row]
+                if monotonic_ns() - passed > buffer_ns:
+                    values[place[f"dropped_{way}"]] += 1
+                    continue
+                work.do(packet_ms)
+                send(by, stamp(data), to)
+                values[place[f"packets_{way}"]] += 1
+                values[place["packet_ms"]] += packet_ms
             at = time.monotonic()
             if at - quota_at > _QUOTA_EVERY_S:
                 quota, quota_at = own_quota_cores(), at
