@@ -97,10 +97,9 @@ def test_keys_that_follow_each_other_without_a_pause_reach_the_view_of_the_first
     async def steps(app, pilot):
         await pilot.press("r")
         await pilot.press("p", "j", "j")
-        await pilot.pause()
         pane = app.query_one("#view-plants", PlantsPane)
         keys = [key for key in pane.shown.keys if key]
-        assert pane.cursor == keys[2]
+        await until(pilot, lambda: pane.cursor == keys[2])
 
     drive(WatchWorld(tmp_path), steps)
 
@@ -141,12 +140,10 @@ def test_wheel_and_bar_scroll_and_stop_at_the_ends(tmp_path):
         assert last > 0
         for kind, wanted in ((events.MouseScrollDown, 1), (events.MouseScrollUp, 0), (events.MouseScrollUp, 0)):
             pane.post_message(kind(pane, 3, 5, 0, 0, 0, False, False, False))
-            await pilot.pause()
-            assert (pane.scroll_y > 0) == bool(wanted)
+            await until(pilot, lambda wanted=wanted: (pane.scroll_y > 0) == bool(wanted))
         await pilot.mouse_down(pane, offset=(pane.size.width, pane.size.height - 1))
         await pilot.mouse_up(pane, offset=(pane.size.width, pane.size.height - 1))
-        await pilot.pause()
-        assert pane.scroll_y == last
+        await until(pilot, lambda: pane.scroll_y == last)
         bars = [line.bar for line in pane._drawn(pane.size.height)]
         assert set(bars) == {"", "thumb", "track"}
 
