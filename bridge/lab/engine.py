@@ -44,6 +44,8 @@ _NETWORKS = [f"10.{second}.{third}.0/24" for second in (213, 87, 199, 41) for th
 _CGROUPS = Path("/sys/fs/cgroup")
 _WEIGHTS = ((_CGROUPS / "cpu", "cpu.shares", "65536"), (_CGROUPS, "cpu.weight", "10000"))
 """Where cgroup v1 and v2 keep the share of CPU time, and the largest that each allows or nearly so."""
+_CGROUPS_GO_S = 5.0
+"""The engine removes the cgroups of its containers a moment after them."""
 _RUN = "import sys; from worker.__main__ import main; main(sys.argv[1:])"
 """Not `-m`: that needs more of the standard library than the worker does."""
 
@@ -205,10 +207,16 @@ def _first_in_line(client: Any, name: str) -> str | None:
 
 
 def _remove_cgroups(name: str) -> None:
-    """Remove the lab's own cgroup, of every controller where each has a tree; one that is in use stays."""
+    """Remove the lab's own cgroup, of every controller where each has a tree; one that stays in use stays."""
+    until = time.monotonic() + _CGROUPS_GO_S
     for folder in (_CGROUPS / name, *(controller / name for controller in _CGROUPS.glob("*/"))):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        while folder.is_dir():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+                break
+            if time.monotonic() > until:
+                return
+            time.sleep(0.1)
 
 
 def sys_python() -> str:

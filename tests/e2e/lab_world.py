@@ -209,7 +209,8 @@ class OwnEngine:
         pidfile = self._folder / "exec" / "containerd" / "containerd.pid"
         with contextlib.suppress(OSError, ValueError):  # with live-restore it outlives its engine
             os.kill(int(pidfile.read_text()), signal.SIGTERM)
-        subprocess.run(["umount", "-R", f"{self._folder}/exec"], capture_output=True, check=False)
+        for mounted in ("exec", "data"):
+            subprocess.run(["umount", "-R", f"{self._folder}/{mounted}"], capture_output=True, check=False)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from col.plant import Intervention, Trial
 from tests.e2e.lab_world import LabWorld, OwnEngine, lab_world, needs_lab
 from tests.e2e.world import wait_until
 
-pytestmark = [needs_lab, pytest.mark.slow, pytest.mark.xdist_group("lab")]
+pytestmark = [needs_lab, pytest.mark.slow]
 
 
 @pytest.fixture

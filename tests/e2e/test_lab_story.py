@@ -1,6 +1,6 @@
 """The whole way on real containers: rehearse on the calibrated twin, promote to a lab, and come back from what breaks.
 
-One lab of two gNBs serves all of it; the tests follow one another, as they would on a testbed.
+One lab of two gNBs serves all of it, one thing after the other, as on a testbed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.e2e.world import wait_until
 from tui.certificate_files import load_certificates, store_certificates
 from tui.run_folder import RunFolder
 
-pytestmark = [needs_lab, pytest.mark.slow, pytest.mark.xdist_group("lab")]
+pytestmark = [needs_lab, pytest.mark.slow]
 
 STARVED_CORES = 0.034
 """A limit at which a DU carries about a third of what is offered; the steps of the path come within reach of it."""
@@ -53,9 +53,9 @@ class Stage:
         return out
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with lab_world(tmp_path_factory.mktemp("lab")) as world:
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with lab_world(tmp_path) as world:
         world.lab_up("--gnbs", "2", "--window", "2")
         world.serve()
         out = world.run_long(
@@ -80,7 +80,7 @@ def wrong_run(stage: Stage, number: int) -> Path:
     return folder.path
 
 
-def test_two_steps_of_a_rehearsal_are_confirmed_on_real_containers(stage: Stage) -> None:
+def confirms_two_steps(stage: Stage) -> None:
     assert stage.world.is_at(stage.certificates[0].base)
     for number in (1, 2):
         code, promotion, said = stage.promote(stage.run)
@@ -88,14 +88,14 @@ def test_two_steps_of_a_rehearsal_are_confirmed_on_real_containers(stage: Stage)
         assert stage.world.is_at(stage.certificates[number - 1].target), stage.world.in_force()
 
 
-def test_a_step_that_starves_a_du_is_rolled_back_on_real_windows(stage: Stage) -> None:
+def rolls_back_what_starves_a_du(stage: Stage) -> None:
     confirmed = stage.certificates[1].target
     code, promotion, said = stage.promote(wrong_run(stage, 3))
     assert (code, promotion["state"], promotion["cause"]) == (1, "rolled back", "specification failed"), said
     assert stage.world.is_at(confirmed), stage.world.in_force()
 
 
-def test_a_du_that_is_killed_in_a_trial_comes_back_at_the_confirmed_limits(stage: Stage) -> None:
+def kills_a_du_in_a_trial(stage: Stage) -> None:
     world, confirmed = stage.world, stage.certificates[1].target
     command = world.start("promote", str(stage.run), "--yes", "--wait", "300")
     wait_until(lambda: world.is_at(stage.certificates[2].target), f"the third step is in force: {command.said}")
@@ -108,7 +108,7 @@ def test_a_du_that_is_killed_in_a_trial_comes_back_at_the_confirmed_limits(stage
     assert "rolled back" in stage.journal()
 
 
-def test_an_agent_that_is_killed_in_a_trial_rolls_it_back_when_it_starts_again(stage: Stage) -> None:
+def kills_the_agent_in_a_trial(stage: Stage) -> None:
     world, confirmed = stage.world, stage.certificates[1].target
     command = world.start("promote", str(stage.run), "--yes", "--wait", "300")
     wait_until(lambda: world.is_at(stage.certificates[2].target), f"the third step is in force: {command.said}")
@@ -121,7 +121,7 @@ def test_an_agent_that_is_killed_in_a_trial_rolls_it_back_when_it_starts_again(s
     assert "agent restarted" in stage.journal()
 
 
-def test_the_journal_is_whole_and_a_lab_can_be_asked_and_taken_down(stage: Stage) -> None:
+def asks_and_takes_down(stage: Stage) -> None:
     world = stage.world
     code, _, err = world.run("history", "--verify")
     assert code == 0, err
@@ -136,3 +136,11 @@ def test_the_journal_is_whole_and_a_lab_can_be_asked_and_taken_down(stage: Stage
     code, out, _ = world.run("lab", "status", "--name", world.name, "--json")
     assert code == 1
     assert json.loads(out)["containers"] == {}
+
+
+def test_from_a_rehearsal_to_real_containers_and_back_whatever_breaks(stage: Stage) -> None:
+    confirms_two_steps(stage)
+    rolls_back_what_starves_a_du(stage)
+    kills_a_du_in_a_trial(stage)
+    kills_the_agent_in_a_trial(stage)
+    asks_and_takes_down(stage)
