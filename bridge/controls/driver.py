@@ -33,7 +33,9 @@ class Proof(StrEnum):
     """It was acknowledged; its effect has to show soon, or `read` answers the value before."""
 
     NONE = "none"
-    """It was acknowledged and no effect showed in time: `read` answers the value before, which was sent again."""
+    """It was acknowledged and no effect showed in time: `read` answers the value before, which was sent again.
+
+    Not so on a way back: there the value before is that of a trial which is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

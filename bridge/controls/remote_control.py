@@ -3,7 +3,8 @@
 There is nothing to read these values from: what is in force is what the gNB was started with, or the last value whose
 effect showed. A value that was sent waits for its effect; meanwhile `read` answers it. If none shows in time, `read`
 answers the value before, and that one is sent again: the agent sees that its target is not in force and rolls back.
-Going back to the value that was in force before needs no effect, only none against it: no way back hangs on load.
+Going back to the value that was in force before needs no effect, only none against it: no way back hangs on load. If
+the reports do speak against it, `read` answers the value before, and that one is not sent again.
 """
 
 from __future__ import annotations
@@ -167,8 +168,11 @@ class RemoteControlDriver:
 
     def _send(self, name: str, value: float, started_at: str, until_s: float) -> None:
         known, old = self._values[name], self._memory.get(name)
-        before = self._in_force(known)
-        is_return = old is not None and value == old.before
+        before, is_return = self._in_force(known), False
+        if old is not None:
+            is_return = value == old.before or (old.is_return and value == old.value)
+            if old.proof is Proof.WAITING and not old.is_return:
+                before = old.before  # what never showed is nothing to compare with, and nothing to go back to
         baseline = self._channel.reports()[-_BASELINE:]
         self._memory.put(
             name,
@@ -235,9 +239,11 @@ class RemoteControlDriver:
                 return
             why = "the reports speak against it" if verdict is Verdict.CONTRADICTED else "no effect showed"
             text = f"{held.value:g} was acknowledged, but {why} within {self._grace_s:g} s (is there enough load?)"
-            held = replace(held, proof=Proof.NONE, is_undone=False, text=text)
+            # Of a way back nothing is taken back: that would put the value of a trial that is over in force again.
+            held = replace(held, proof=Proof.NONE, is_undone=held.is_return, text=text)
             self._memory.put(name, held)
-            self._undo(name, held, until_s)
+            if not held.is_undone:
+                self._undo(name, held, until_s)
 
     def _undo(self, name: str, held: Held, until_s: float) -> None:
         """Send the value before again: the gNB may have done more than its reports show.

@@ -177,6 +177,36 @@ def test_a_way_back_that_the_reports_speak_against_is_not_done(gnb: Gnb, remote:
     assert proof(remote) is Proof.EFFECT
 
 
+def sent(gnb: Gnb) -> list[int]:
+    return [c["policies"]["max_prb_policy_ratio"] for c in gnb.commands]  # type: ignore[index]
+
+
+def test_on_a_way_back_without_effect_the_value_of_the_trial_is_never_sent_again(
+    gnb: Gnb, remote: RemoteControlDriver
+) -> None:
+    remote.apply({SHARE: 40.0}, 1.0)
+    gnb.run(5)
+    remote.read(1.0)
+    gnb.ignores = True
+    for _ in range(2):
+        remote.apply({SHARE: 100.0}, 1.0)
+        gnb.run(12)
+        assert remote.read(1.0)[SHARE] == 40.0
+        assert proof(remote) is Proof.NONE
+    assert sent(gnb) == [40, 100, 100]
+
+
+def test_back_from_a_value_whose_effect_never_showed_is_where_it_was(gnb: Gnb, remote: RemoteControlDriver) -> None:
+    gnb.ignores = True
+    remote.apply({SHARE: 40.0}, 1.0)
+    gnb.run(2)
+    remote.apply({SHARE: 100.0}, 1.0)
+    gnb.run(12)
+    assert remote.read(1.0)[SHARE] == 100.0
+    assert proof(remote) is Proof.NOT_CONTRADICTED
+    assert sent(gnb) == [40, 100]
+
+
 def test_a_restarted_gnb_has_its_configuration_again(gnb: Gnb, remote: RemoteControlDriver) -> None:
     remote.apply({SHARE: 40.0}, 1.0)
     gnb.run(5)
