@@ -33,6 +33,7 @@ _UNITS = {"cpu": "core", "memory": "MiB"}
 _LEAST = {"cpu": 0.01, "memory": 6.0}
 """What an engine takes: a quota of 1 ms in a period of 100 ms, and 6 MiB."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62})")
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _DOCKER = re.compile(r"unix:///\S+|ssh://[\w.][\w.@-]*(:\d{1,5})?(/\S+)?|tcp://[\w.-]+:\d{1,5}")
 
 
@@ -99,6 +100,14 @@ def _known(value: str, known: Iterable[str], source: str, key: str) -> str:
     return value
 
 
+def _named(value: str, source: str, key: str) -> str:
+    """Return the name of a container or a service: it becomes a part of what an engine is asked, so it is no path."""
+    if not _CONTAINER.fullmatch(value):
+        text = "an engine's names have letters, digits, '_', '.' and '-' only"
+        raise InputError(text, source=source, key=key, value=value)
+    return value
+
+
 def _host(name: str, table: Section) -> HostEntry:
     docker = table.text("docker", DEFAULT_DOCKER)
     if not _DOCKER.fullmatch(docker):
@@ -149,7 +158,7 @@ def _workload(role: Role, number: str, table: Section, hosts: Mapping[str, HostE
         number=number,
         host=_known(table.text("host"), hosts, source, f"{key}.host"),
         target=target,
-        name=table.text(str(target)),
+        name=_named(table.text(str(target)), source, f"{key}.{target}"),
         update=update,
     )
 
@@ -206,7 +215,8 @@ def _telemetry(
 
 def _automation(table: Section, hosts: Mapping[str, HostEntry], source: str) -> AutomationEntry:
     host = _known(table.text("host"), hosts, source, "automation.host")
-    return AutomationEntry(host=host, container=table.text("container"))
+    container = _named(table.text("container"), source, "automation.container")
+    return AutomationEntry(host=host, container=container)
 
 
 class _Controls:
@@ -238,9 +248,14 @@ class _Controls:
         for name, table in _tables(root, "controls", self._source):
             found += self._entries(name, table)
         names = [entry.control.name for entry in found]
-        for name in names:
+        limits: dict[tuple[str, str], str] = {}
+        for entry in found:
+            name = entry.control.name
             if names.count(name) > 1:
                 raise InputError("two tables make a control of this name", source=self._source, key=f"controls.{name}")
+            if entry.kind in _UNITS and (other := limits.setdefault((entry.kind, entry.of), name)) != name:
+                text = f"{other} sets the same limit: two controls of one thing move each other"
+                raise InputError(text, source=self._source, key=f"controls.{name}", value=f"{entry.kind} of {entry.of}")
         return tuple(found)
 
     def _entries(self, name: str, table: Section) -> list[ControlEntry]:

@@ -61,15 +61,19 @@ class _Maker:
         links: dict[str, dict[LinkQuantity, str]] = {}
         remote: dict[str, list[RemoteValue]] = {}
         files: dict[tuple[str, Path], list[RestartValue]] = {}
+        sets: dict[tuple[object, ...], str] = {}
         for entry in self._inventory.controls:
             name, kind = entry.control.name, entry.kind
             if kind in ENGINE_KINDS:
                 continue
             if kind in list(LinkQuantity):
                 self._check(entry, entry.of in self._inventory.links, "a link", ())
+                link = self._inventory.links[entry.of]
+                self._only_one(sets, entry, (kind, link.of, link.interface))
                 links.setdefault(entry.of, {})[LinkQuantity(kind)] = name
             elif kind in list(RemoteKind):
                 gnb, value = self._remote(entry)
+                self._only_one(sets, entry, (kind, gnb, value.sst, value.sd))
                 remote.setdefault(gnb, []).append(value)
             elif kind == RESTART:
                 self._check(entry, entry.of in self._inventory.workloads, "a workload", ("file",))
@@ -154,6 +158,13 @@ class _Maker:
 
     def _prbs(self, gnb: str) -> int:
         return int(self._number(self._inventory.gnbs[gnb].options, "prbs", PRBS, f"gnbs.{gnb}"))
+
+    def _only_one(self, sets: dict[tuple[object, ...], str], entry: ControlEntry, thing: tuple[object, ...]) -> None:
+        """Refuse a second control of one thing: each would move the other, and an intervention on both is none."""
+        name = entry.control.name
+        if (other := sets.setdefault(thing, name)) != name:
+            text = f"{other} sets the same thing: two controls of it move each other"
+            raise self._wrong(text, f"{name}.of", entry.of)
 
     def _check(self, entry: ControlEntry, is_right: bool, what: str, options: tuple[str, ...]) -> None:
         if not is_right:

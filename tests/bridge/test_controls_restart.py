@@ -195,6 +195,11 @@ reference = 5
 """
 
 
+def _part(control: str) -> str:
+    begin = INVENTORY.index(f"[controls.{control}]")
+    return INVENTORY[begin : INVENTORY.index("[controls.", begin + 1)]
+
+
 class Kernel:
     def read(self, pid: int, interface: str) -> Shaping:
         return Shaping()
@@ -246,6 +251,12 @@ def test_an_inventory_gives_every_control_that_is_no_engines_a_driver(file: Path
         ('file = "du_{number}.yml"', "", "bandwidth_1.file"),
         ("rate_mbps = 500", 'rate_mbps = "fast"', "links.mid_1.rate_mbps = 'fast'"),
         ('of = "gnb_1"', 'of = "gnb_1"\nspeed = 1', "controls.ssb_1.speed"),
+        (_part("ssb_1"), _part("share_1").replace("share_1", "share_2"), "share_1 sets the same thing"),
+        (
+            _part("ssb_1"),
+            _part("rate_mid_1").replace("mid_1", "mid_2") + '[links.mid_2]\nof = "cu_1"\n',
+            "rate_mid_1 sets the same thing",
+        ),
     ],
 )
 def test_a_wrong_inventory_is_named_by_file_and_key(file: Path, engine: Engine, old: str, new: str, said: str) -> None:

@@ -198,6 +198,10 @@ def test_a_change_touches_the_gnbs_that_depend_on_what_is_changed(key: str, gnbs
         ("window_s = 15.0", "window_s = 0.0", "testbed.window_s"),
         ("[deploy]", "[deplooy]", "deplooy"),
         ("[controls.bandwidth_1]", '[controls."cpu_du_1"]', "controls.cpu_du_1"),
+        ('kind = "memory"\nof = "core"\nlower = 512', 'kind = "cpu"\nof = "du_1"\nlower = 0.5', "controls.mem_core"),
+        ('service = "ran_du-2"', 'service = "../ran_du-2"', "du.2.service"),
+        ('container = "srscu"', 'container = "srscu/json?x="', "cu.1.container"),
+        ('container = "autoscaler"', 'container = "a b"', "automation.container"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(was: str, becomes: str, key: str) -> None:
