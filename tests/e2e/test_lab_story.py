@@ -6,7 +6,8 @@ One lab of two gNBs serves all of it, one thing after the other, as on a testbed
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from col.certificate import Certificate
 from col.signing import read_private_key
 from tests.e2e.lab_world import LabWorld, lab_world, needs_lab
-from tests.e2e.world import wait_until
+from tests.e2e.world import Line, wait_until
 from tui.certificate_files import load_certificates, store_certificates
 from tui.run_folder import RunFolder
 
@@ -40,6 +41,14 @@ class Stage:
         out, _ = line.process.communicate(timeout=900.0)
         promotions = json.loads(out)["promotions"] if out else [{}]
         return line.process.returncode, dict(promotions[-1]), line.said
+
+    def wait_in_force(self, command: Line, values: Mapping[str, float]) -> None:
+        """Wait until these limits are in force: the gate may wait for windows for as long as the command allows it."""
+        until = time.monotonic() + 600.0
+        while not self.world.is_at(values):
+            assert command.process.poll() is None, f"ended before it was in force: {command.said}\n{self.journal()}"
+            assert time.monotonic() < until, f"never in force: {command.said}\n{self.journal()}"
+            time.sleep(0.1)
 
     def confirmed(self) -> dict[str, float]:
         """Return what is confirmed, as the agent says."""
@@ -98,7 +107,7 @@ def rolls_back_what_starves_a_du(stage: Stage) -> None:
 def kills_a_du_in_a_trial(stage: Stage) -> None:
     world, confirmed = stage.world, stage.certificates[1].target
     command = world.start("promote", str(stage.run), "--yes", "--wait", "300")
-    wait_until(lambda: world.is_at(stage.certificates[2].target), f"the third step is in force: {command.said}")
+    stage.wait_in_force(command, stage.certificates[2].target)
     before = world.pid("du_1")
     world.kill_9("du_1")
     out, _ = command.process.communicate(timeout=900.0)
@@ -111,7 +120,7 @@ def kills_a_du_in_a_trial(stage: Stage) -> None:
 def kills_the_agent_in_a_trial(stage: Stage) -> None:
     world, confirmed = stage.world, stage.certificates[1].target
     command = world.start("promote", str(stage.run), "--yes", "--wait", "300")
-    wait_until(lambda: world.is_at(stage.certificates[2].target), f"the third step is in force: {command.said}")
+    stage.wait_in_force(command, stage.certificates[2].target)
     world.kill_agent()
     assert world.is_at(stage.certificates[2].target), "nobody is there to take it back yet"
     world.serve()
