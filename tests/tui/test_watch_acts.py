@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.promotion import State
 from col.errors import UnreachableError
 from col.specification import Verdict
 from tests.tui.watch_pilot import drive, notices, picture, settled, until
-from tests.tui.watch_world import PASSED, WatchWorld, promotion
+from tests.tui.watch_world import PASSED, WatchWorld, entry, promotion
 from tui.watch.app import WatchApp
 from tui.watch.dialogs import AskWord
 from tui.watch.state import Show
@@ -130,6 +131,23 @@ def test_words_with_brackets_are_shown_as_they_are(tmp_path):
     drive(WatchWorld(tmp_path), steps, notifications=True)
 
 
+def test_what_a_terminal_would_obey_never_reaches_it(tmp_path):
+    world = WatchWorld(tmp_path)
+    evil = {"why": "\x1b]0;mine\x07\x1b[2J\x9b31m", "error": "two\nlines"}
+    world.link.entries = [replace(entry(1), details=evil)]
+    world.look()
+
+    async def steps(app, pilot):
+        app.tell("\x1b[2Jall is well\r\nno")
+        await pilot.press("l")
+        await pilot.pause()
+        assert "mine" in picture(app)
+        assert "all is well" in picture(app)
+        assert [c for c in picture(app) if ord(c) < 32 or 127 <= ord(c) < 160] == ["\n"] * (app.size.height - 1)
+
+    drive(world, steps, size=(200, 50), notifications=True)
+
+
 def test_what_the_agent_refuses_is_said_and_the_screen_goes_on(tmp_path):
     world = WatchWorld(tmp_path)
     world.link.says = replace(world.link.says, active=promotion())
@@ -157,6 +175,20 @@ def test_a_lease_that_is_kept_is_asked_about_before_leaving(tmp_path):
         await pilot.press("escape")
         await pilot.pause()
         assert app.is_running
+
+    drive(world, steps, operate=True)
+
+
+def test_a_lease_whose_promotion_has_ended_is_not_asked_about(tmp_path):
+    world = WatchWorld(tmp_path)
+    world.feed.take_promotion(promotion(state=State.ROLLED_BACK))
+    world.look()
+
+    async def steps(app, pilot):
+        world.operator.keeps = "p-1"
+        await pilot.press("q")
+        await pilot.pause()
+        assert not isinstance(app.screen, AskWord)
 
     drive(world, steps, operate=True)
 

@@ -60,7 +60,8 @@ class Acts:
     def leave(self) -> None:
         """Leave the screen; a lease that it keeps runs out then, and that is asked first."""
         operator = self._app.feeds.operator
-        if operator is None or not operator.keeps:
+        ended = {p.promotion_id for p in self._app.state.promotions.promotions if p.state.is_final}
+        if operator is None or not operator.keeps or operator.keeps in ended:
             self._app.exit()
             return
         lines = [f"This screen keeps the lease of {operator.keeps}.", "Without it the testbed goes back by itself."]
