@@ -166,7 +166,7 @@ class DockerWorld:
         from docker.types import Resources
 
         limits = Resources(cpu_limit=1_000_000_000, mem_limit=64 * 2**20)
-        self.client.services.create(f"{self.image}:1", name=self.name(key), resources=limits)
+        self.client.services.create(f"{self.image}:1", name=self.name(key), resources=limits, networks=["host"])
         wait_until(lambda: self.tasks(key), f"a task of {key}")
 
     def tasks(self, key: str) -> list[Any]:
