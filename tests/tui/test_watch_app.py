@@ -54,7 +54,7 @@ def test_slash_filters_rows_while_it_is_typed_and_escape_gives_them_back(tmp_pat
     async def steps(app, pilot):
         all_rows = len(app.state.shown_rows)
         await pilot.press("slash", *"pow")
-        assert {row.key for row in app.state.shown_rows} == {"pow_h1"}
+        await until(pilot, lambda: {row.key for row in app.state.shown_rows} == {"pow_h1"})
         await pilot.press("enter")
         assert app.look.filter == "pow"
         assert "/pow" in strip_of(app)

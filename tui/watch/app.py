@@ -223,7 +223,7 @@ class WatchApp(App[None]):
         field = self.query_one("#filter", Input)
         field.display = True
         field.value = self.look.filter
-        field.focus()
+        self.screen.set_focus(field, scroll_visible=False)  # at once: the next key is of the text
 
     @on(Input.Changed, "#filter")
     def _filtering(self, event: Input.Changed) -> None:

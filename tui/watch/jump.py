@@ -106,7 +106,7 @@ class JumpLine(Static, can_focus=True):
         self._view.show_labels({})
         self._watch.label_tabs({})
         if focus:
-            self._watch.view.focus(scroll_visible=False)
+            self.screen.set_focus(self._watch.view, scroll_visible=False)
         self.remove()
 
 
