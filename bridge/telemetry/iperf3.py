@@ -27,6 +27,8 @@ __all__ = ["Iperf3Source", "make_source"]
 _POLL_S = 0.1
 _COVERED = 0.5
 """Share of a window that a flow's intervals must cover: the last of runs that report at their end is not heard yet."""
+_BEFORE_S = 1.5
+"""An interval that began longer than this before the window says more of what was before; iperf3's own are of 1 s."""
 _PIECE = 65_536
 _END_S = 5.0
 _WAY = {"dl": "downlink", "ul": "uplink"}
@@ -94,7 +96,7 @@ class Iperf3Source(ListeningSource):
         return ": does iperf3 run, with --json-stream, or --json in short runs?"
 
     def _values(self, start_s: float, end_s: float) -> dict[str, float]:
-        per_flow = [_of_flow(heard.between(start_s, end_s), start_s, end_s) for heard in self._flows.values()]
+        per_flow = [_of_flow(heard.timed(start_s, end_s), start_s, end_s) for heard in self._flows.values()]
         if any(not intervals for intervals in per_flow):
             return {}  # the sum of some flows is not the sum of all
         rate_mbps = sum(
@@ -185,9 +187,11 @@ class Iperf3Source(ListeningSource):
             raise TroubleError(f"{command[0]} ended with {process.returncode} ({' '.join(words)[-160:]})")
 
 
-def _of_flow(heard: Sequence[tuple[float, Interval]], start_s: float, end_s: float) -> list[Interval]:
+def _of_flow(heard: Sequence[tuple[float, tuple[float, Interval]]], start_s: float, end_s: float) -> list[Interval]:
     """Return the intervals of a flow that lie in the window and were heard by its end, none if they are too few."""
-    intervals = [one for heard_s, one in heard if heard_s <= end_s]
+    intervals = [
+        one for at_s, (heard_s, one) in heard if heard_s <= end_s and at_s - one.seconds >= start_s - _BEFORE_S
+    ]
     covered_s = sum(one.seconds for one in intervals)
     return intervals if covered_s >= _COVERED * (end_s - start_s) else []
 

@@ -243,6 +243,25 @@ def test_jitter_is_that_of_the_end_of_the_window_and_loss_of_the_whole(tmp_path)
     source.close()
 
 
+def test_an_interval_that_is_mostly_of_the_time_before_a_window_is_none_of_it(tmp_path):
+    clock = HandClock()
+    peer = FakeStreams(clock, tmp_path)
+    peer.files = peer.files[:1]
+    source = load_source({**TestReceivers.table, "files": [str(peer.files[0])]}, clock)
+    source.start()
+    peer.wait_ready(source)
+    start_s = clock.s = clock.s + 8.0
+    clock.s += 2.0
+    peer.write(event("interval", interval(9.0, seconds=10.0)))  # eight of them before the change
+    peer.wait_ready(source)
+    for _ in range(2):
+        clock.s += 5.0
+        peer.write(event("interval", interval(3.0, seconds=5.0)))
+        peer.wait_ready(source)
+    assert source.sample(start_s, clock.s).values["thp_ul_1"] == pytest.approx(3.0)
+    source.close()
+
+
 def test_a_file_that_is_replaced_or_written_anew_is_followed_and_an_old_one_is_not_believed(tmp_path):
     clock = HandClock()
     file = tmp_path / "ue.json"
