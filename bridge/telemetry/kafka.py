@@ -1,7 +1,8 @@
 """Kafka as a source, and as a sink of our windows: one JSON object a message, with columns as the testbed names them.
 
-A message covers the `period_s` before it is heard, or as long as its own `start_s` and `end_s` say. It counts for a
-window that holds all of that: half of it from before a change would say something of neither.
+A message covers the `period_s` before it is heard, or as long as its own `start_s` and `end_s` say; of several that are
+heard at once each comes before the next. It counts for a window that holds all of that: half of it from before a change
+would say something of neither.
 """
 
 from __future__ import annotations
@@ -96,8 +97,7 @@ class KafkaSource(ListeningSource):
             self._note("topic")
             while not self._stop.is_set():
                 for messages in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-                    for message in messages:
-                        self._keep(message.value)
+                    self._keep([message.value for message in messages])
         except TroubleError:
             raise
         except Exception as error:
@@ -121,14 +121,27 @@ class KafkaSource(ListeningSource):
         task.result()
         return True
 
-    def _keep(self, body: bytes | None) -> None:
-        span_s, values = read_message(body, self._columns)
-        if not values:
-            self._say("topic", f"a message without any of the columns {', '.join(c.column for c in self._columns)}")
-            return
+    def _keep(self, bodies: Sequence[bytes | None]) -> None:
+        """Keep what was read of a partition at once.
+
+        Of several with the same columns only the last can have ended now: what waited at a broker that was away is of
+        the time when it was sent, and must not pass for this window's.
+        """
         heard_s = self._now()
-        self._messages.add(heard_s, (self._period_s if span_s is None else span_s, values))
-        self._note("topic", heard_s)
+        found = [read_message(body, self._columns) for body in bodies]
+        for _, values in found:
+            if values:
+                self._note("topic", heard_s)
+            else:
+                columns = ", ".join(c.column for c in self._columns)
+                self._say("topic", f"a message without any of the columns {columns}")
+        later_s: dict[str, float] = {}
+        for span_s, values in reversed(found):
+            if values:
+                span_s = self._period_s if span_s is None else span_s
+                ago_s = max(later_s.get(metric, 0.0) for metric in values)
+                self._messages.add(heard_s - ago_s, (span_s, values))
+                later_s |= dict.fromkeys(values, ago_s + span_s)
 
     def _values(self, start_s: float, end_s: float) -> dict[str, float]:
         found: dict[str, float] = {}

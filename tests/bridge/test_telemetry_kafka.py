@@ -158,6 +158,18 @@ def test_a_broker_that_is_not_there_takes_no_windows():
     publisher.close()
 
 
+def test_what_waited_at_a_broker_that_was_away_is_of_the_time_when_it_was_sent(clock):
+    source = KafkaSource("127.0.0.1:9", "t", clock, columns=read_columns({"thp_dl_1": "dl", "thp_ul_1": "ul"}))
+    bodies = [json.dumps({"dl": float(n)}).encode() for n in range(30)]
+    source._keep([*bodies, b'{"ul": 4.0}'])  # another one's columns, of now as well
+    values = source.sample(clock.s - 15.0, clock.s).values
+    assert values["thp_dl_1"] == pytest.approx(np.mean(range(15, 30)))
+    assert source.sample(clock.s - 1.0, clock.s).values["thp_ul_1"] == 4.0
+    assert source.last_heard_s == clock.s
+    clock.s += 15.0
+    assert math.isnan(source.sample(clock.s - 15.0, clock.s).values["thp_dl_1"])
+
+
 def test_a_span_of_its_own_goes_before_the_period_of_the_table():
     columns = read_columns({"pow_h1": "p"})
     assert read_message(b'{"p": 5, "start_s": 3, "end_s": 10}', columns) == (7.0, {"pow_h1": 5.0})
