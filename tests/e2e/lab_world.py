@@ -147,10 +147,15 @@ def lab_world(folder: Path, *, docker_host: str = "") -> Iterator[LabWorld]:
 class OwnEngine:
     """A Docker engine of the test's own, which may be killed without harm to anybody else's containers.
 
-    Its containers outlive it (live-restore), as those of an engine that is updated do.
+    Its containers outlive it (live-restore), as those of an engine that is updated do. It has a bridge of its own: with
+    none at all an engine takes the machine's docker0 away.
     """
 
+    _BRIDGE = "rl-own0"
+
     def __init__(self) -> None:
+        _ip("link", "add", self._BRIDGE, "type", "bridge")
+        _ip("addr", "replace", "198.18.255.1/24", "dev", self._BRIDGE)
         self._folder = Path(tempfile.mkdtemp(prefix="labd-"))
         self.address = f"unix://{self._folder}/d.sock"
         self._process: subprocess.Popen[bytes] | None = None
@@ -163,7 +168,7 @@ class OwnEngine:
                 [
                     "dockerd", "--host", self.address, "--data-root", f"{self._folder}/data",
                     "--exec-root", f"{self._folder}/exec", "--pidfile", f"{self._folder}/d.pid",
-                    "--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip6tables=false",
+                    "--storage-driver", "vfs", "--bridge", self._BRIDGE, "--iptables=false", "--ip6tables=false",
                     "--live-restore",
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -212,6 +217,11 @@ class OwnEngine:
         for mounted in ("exec", "data"):
             subprocess.run(["umount", "-R", f"{self._folder}/{mounted}"], capture_output=True, check=False)
         shutil.rmtree(self._folder, ignore_errors=True)
+        _ip("link", "del", self._BRIDGE)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], capture_output=True, check=False)
 
 
 def _forward(what: str) -> None:
