@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -341,3 +342,19 @@ def test_text_is_cut_with_an_ellipsis_and_wrapped_at_blanks() -> None:
 def test_an_empty_region_says_why() -> None:
     state = replace(made_state(), region=RegionView(words="nothing can be certified: φ failed in the passive phase"))
     assert "nothing can be certified" in region_frame(state, 80, 24).text
+
+
+def test_numbers_beyond_all_reason_are_drawn_and_never_cut_to_smaller_ones():
+    table = np.array([[1.7e308, -1.7e308, 2.0, math.nan]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = bars(table, scales(table))
+        lines = chart(table[0], table[0], width=40, height=6)
+    assert text[0][-1] == MISSING
+    assert len(text[0]) == 4
+    assert len(lines) == 6
+    for value in (123456789.0, -123456789.0, 9999999.9, 1.7e308, -1.7e308):
+        shown = number(value, sign=True)
+        assert len(shown) <= 9
+        assert float(shown) == pytest.approx(value, rel=0.5)
+    assert fit(number(-123456789.0), 8) == "-1.2e+08"

@@ -32,6 +32,7 @@ __all__ = [
     "inside_mark",
     "number",
     "plain",
+    "printable",
     "rule",
     "unit_word",
     "verdict_mark",
@@ -112,6 +113,11 @@ def inside_mark(inside: bool | None, *, stale: bool = False) -> Mark:
     return PASS if inside else FAIL
 
 
+def printable(text: str) -> str:
+    """Return the text with blanks for what a terminal would obey or a line cannot hold, wherever it came from."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
 def number(value: float, *, sign: bool = False) -> str:
     """Return a number with four significant digits at most, `–` where there is none."""
     if math.isnan(value):
@@ -122,6 +128,8 @@ def number(value: float, *, sign: bool = False) -> str:
     if size < 5e-4:
         text = f"{value:.1e}" if size >= 1e-12 else "0"
         return ("+" if sign and value > 0 and size >= 1e-12 else "") + text
+    if size >= 9.9e6:  # cut to a column it would read as a smaller one
+        return f"{value:+.1e}" if sign else f"{value:.1e}"
     digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
 

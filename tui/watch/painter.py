@@ -19,7 +19,7 @@ from textual.filter import LineFilter
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.watch.marks import ROLES, Line
+from tui.watch.marks import ROLES, Line, printable
 
 __all__ = ["Drawn", "Painter", "thumb_of"]
 
@@ -65,7 +65,7 @@ class Painter:
         if is_cursor and line and line[0][0].startswith(" "):
             line = (("›" + line[0][0][1:], line[0][1]), *line[1:])
         segments = [
-            Segment("".join(text for text, _ in spans), self._style(role, is_cursor))
+            Segment(printable("".join(text for text, _ in spans)), self._style(role, is_cursor))
             for role, spans in groupby(line, key=itemgetter(1))
         ]
         length = sum(cell_len(segment.text) for segment in segments)

@@ -24,6 +24,8 @@ MISSING = "·"
 _BARS = np.array([ord(c) for c in MISSING + "▁▂▃▄▅▆▇█"], dtype="<u4")
 _LEVELS = len(_BARS) - 1
 _LEAST_SPAN = 0.01
+_MOST = 1e300
+"""Beyond it nothing is drawn: the span of an axis would be no number."""
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bits of a braille character: four rows of two dots."""
 
@@ -64,7 +66,7 @@ def scales(*tables: FloatArray) -> list[Scale]:
     everything = np.concatenate(tables, axis=1)
     if not everything.shape[1]:
         return [Scale(math.nan, math.nan)] * len(everything)
-    everything = np.where(np.isfinite(everything), everything, np.nan)
+    everything = np.where(np.abs(everything) < _MOST, everything, np.nan)
     low, high = np.fmin.reduce(everything, axis=1), np.fmax.reduce(everything, axis=1)
     low = np.where((low > 0) & (low < 0.5 * high), 0.0, low)
     high = np.where((high < 0) & (high > 0.5 * low), 0.0, high)
@@ -79,9 +81,9 @@ def bars(table: FloatArray, on: Sequence[Scale]) -> list[str]:
         return []
     low = np.array([s.low for s in on])[:, None]
     span = np.array([s.high - s.low for s in on])[:, None]
-    finite = np.isfinite(table)
+    finite = np.abs(table) < _MOST
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(span > 0, (table - low) / span, 0.0)
+        share = np.where(span > 0, (np.where(finite, table, np.nan) - low) / span, 0.0)
     levels = 1 + np.clip(np.where(finite, share, 0.0) * _LEVELS, 0, _LEVELS - 1).astype(np.int64)
     width = table.shape[1]
     text = _BARS[np.where(finite, levels, 0)].tobytes().decode("utf-32-le")  # all rows at one stroke
@@ -101,7 +103,7 @@ def chart(
 
     The ends of `band`, the interval that the twin predicts, are dashed. Where both meet, the testbed is what is seen.
     """
-    edges = np.array([v for v in band or () if math.isfinite(v)])
+    edges = np.array([v for v in band or () if abs(v) < _MOST])
     [scale] = scales(twin[None, :], testbed[None, :], edges[None, :])
     if scale.is_empty or width < 16 or height < 1:
         return ((("no numbers yet", "dim"),),)
@@ -154,8 +156,8 @@ def _spread(values: FloatArray, points: int) -> FloatArray:
 
 def _rows(values: FloatArray, scale: Scale, steps: int) -> IntArray:
     """Return for each value its step from the top, -1 where it is missing."""
-    share = (values - scale.low) / (scale.high - scale.low)
-    finite = np.isfinite(share)
+    finite = np.abs(values) < _MOST
+    share = (np.where(finite, values, scale.low) - scale.low) / (scale.high - scale.low)
     return np.where(finite, np.round((1 - np.where(finite, share, 0.0)) * (steps - 1)), -1).astype(np.int64)
 
 
