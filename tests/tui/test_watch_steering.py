@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from textual.widgets import Input
 
+from col.errors import InputError
 from col.region import Region
 from tests.tui.made_region_file import box_region
 from tests.tui.made_run import CONTROLS, make_run
@@ -339,6 +340,19 @@ def test_a_folder_that_cannot_be_written_is_said(world: WatchWorld, monkeypatch:
     press(world, "P")
     monkeypatch.undo()
     assert "steering.json: cannot be written (No space left on device)" in notices(world)
+    folder.close()
+
+
+def test_a_budget_that_was_not_written_is_not_said_to_hold(world: WatchWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = hold(world)
+
+    def full(*_: object) -> None:
+        raise InputError("cannot be written (No space left on device)")
+
+    monkeypatch.setattr("tui.watch.feeds_process.write_steering", full)
+    press(world, "B", "9", "enter")
+    assert "cannot be written" in notices(world)
+    assert "trials in all" not in notices(world)
     folder.close()
 
 

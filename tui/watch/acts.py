@@ -184,8 +184,11 @@ class Acts:
 
         def answered(trials: int | None) -> None:
             if trials is not None:
-                self._guarded(lambda: runner.budget(run, trials))
-                self._app.tell(f"the rehearsal makes {trials} trials in all")
+                self._guarded(lambda: change(trials))
+
+        def change(trials: int) -> None:
+            runner.budget(run, trials)
+            self._app.tell(f"the rehearsal makes {trials} trials in all")
 
         self._app.push_screen(AskNumber("How many trials in all?", lines, rehearsal.trials_total), answered)
 
