@@ -185,7 +185,7 @@ def test_a_day_of_windows_leaves_no_more_than_what_is_shown():
 
 
 def test_a_window_that_a_rollback_discards_is_no_other_testbed():
-    feed = TestbedFeed(lambda: None, "unix:a", clock=Clock())
+    feed = TestbedFeed(ScriptedLink, "unix:a", clock=Clock())
     feed.take_status(status(next_sequence=41))
     feed.take_windows(windows(0, 40, 0, AT_REFERENCE))
     feed.take_promotion(promotion(state=State.ROLLED_BACK))
@@ -297,6 +297,65 @@ def test_the_gap_is_taken_from_the_twins_windows_at_the_same_configuration(tmp_p
     assert row.gap == pytest.approx(at_reference.metrics["pow_h1"][-1] - world.link.recorded.metrics["pow_h1"][-1])
     assert state.twin.latest("pow_h1") - state.testbed.latest("pow_h1") == pytest.approx(row.gap)
     assert "at the testbed's configuration" in state.twin.title
+
+
+def test_numbers_at_the_testbeds_configuration_go_with_the_testbed(tmp_path):
+    world = WatchWorld(tmp_path, finish=False)
+    record, _ = trial(6, 240)
+    at_reference = windows(270, 5, 106, AT_REFERENCE, seed=3)
+    RunFolder.open(world.path).append_trial({**record, "index": 6, "controls": AT_REFERENCE}, at_reference)
+    world.look()
+    assert "at the testbed's configuration" in world.feeds.state(Look()).twin.title
+    world.link.recorded = windows(0, 0, 0, AT_REFERENCE)
+    world.link.says = status(0, plant=description(plant_id="another bed"))
+    world.look()
+    twin = world.feeds.state(Look()).twin
+    assert "at the testbed's configuration" not in twin.title
+    assert twin.sequence[-1] == 274
+
+
+def test_a_specification_that_only_a_newer_agent_understands_ends_nothing(tmp_path):
+    world = WatchWorld(tmp_path)
+    world.link.says = replace(world.link.says, specification="usually[0,4](thp_dl_1 >= 1)")
+    world.look()
+    state = world.feeds.state(Look())
+    assert state.testbed.connection is Connection.CONNECTED
+    assert state.gap.rows
+    assert all(np.isnan(row.mean) for row in state.gap.rows.values())
+
+
+@pytest.mark.parametrize("line", ["{not json\n", "[]\n", '{"index": 1}\n'])
+def test_a_damaged_line_of_a_run_is_said_and_the_testbed_is_followed_on(tmp_path, line):
+    world = WatchWorld(tmp_path, finish=False)
+    with (world.path / "interventions.jsonl").open("a") as journal:
+        journal.write(line)
+    world.link.close_windows(1)
+    for _ in range(2):
+        world.look()
+        state = world.feeds.state(Look())
+        assert "the run cannot be read" in state.twin.words
+        assert state.testbed.sequence[-1] == 40
+
+
+def test_a_manifest_without_what_a_screen_needs_is_said(tmp_path):
+    (tmp_path / "run.json").write_text('{"scenario": "s", "scenario_digest": "d", "seed": 0, "settings": {}}')
+    assert "the run cannot be read" in TwinFeed(tmp_path).poll(0.0).plant.words
+
+
+def test_what_goes_wrong_in_a_round_is_said_once_and_the_next_one_comes(tmp_path, monkeypatch):
+    world, rounds = WatchWorld(tmp_path), []
+
+    def fails():
+        rounds.append(1)
+        if len(rounds) == 3:
+            world.feeds._stop.set()
+        world.feeds.wake()
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(world.feeds, "step", fails)
+    world.feeds._follow()
+    assert len(rounds) == 3
+    assert [n.text for n in world.feeds.state(Look()).messages] == ["the screen failed: RuntimeError: no such thing"]
 
 
 def test_a_run_without_a_region_says_why(tmp_path):

@@ -60,6 +60,15 @@ def test_the_queue_shows_the_certified_steps_and_the_plan_of_the_next(with_step)
     assert view.plan.request.dry_run
 
 
+def test_the_plan_of_a_step_is_not_shown_as_that_of_the_step_after_it(with_step):
+    operator = with_step.operator
+    operator.look(with_step.link.says)
+    other = replace(operator.step.certificate, payload=operator.step.certificate.payload + b" ")
+    operator.step = replace(operator.step, number=2, certificate=other)
+    assert operator.plan is None
+    assert with_step.feeds.state(Look()).promotions.plan is None
+
+
 def test_an_approved_step_is_applied_once_and_seen_to_its_end(with_step):
     words = with_step.operator.approve(with_step.link.says, "")
     assert len(with_step.link.asked) == 1
@@ -161,6 +170,27 @@ def test_a_rehearsal_that_fails_says_its_last_line(tmp_path):
     runner.wait(30.0)
     assert "no such scenario" in runner.trouble()
     assert runner.trouble() == ""
+
+
+def test_a_state_is_made_without_a_search_for_the_run_and_beside_the_end_of_its_process(tmp_path, monkeypatch):
+    class Runs:
+        pid = 1
+
+        def poll(self):
+            return None
+
+    def ends(_):
+        runner._process = None  # as the thread of the feeds does when it finds that it has ended
+        looked.append(1)
+        return 1
+
+    world = WatchWorld(tmp_path)
+    runner, looked = world.runner, list[int]()
+    monkeypatch.setattr(runner, "_process", Runs())
+    monkeypatch.setattr("tui.watch.feeds_process.writer_of", ends)
+    assert not world.feeds.state(Look()).rehearsal.ours
+    assert looked == []
+    assert runner.run() == world.path
 
 
 def test_a_finished_run_is_not_resumed(tmp_path, runner):

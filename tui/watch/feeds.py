@@ -6,6 +6,7 @@ Whoever draws never waits: `state` returns what the thread knew last. So a flood
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from tui.watch.feeds_process import AgentStarter, RehearsalRunner
 from tui.watch.feeds_region import RegionFeed
 from tui.watch.feeds_testbed import NO_TESTBED, TestbedFeed, TestbedPicture
 from tui.watch.feeds_twin import TwinFeed, TwinPicture, nothing
+from tui.watch.marks import printable
 from tui.watch.state import (
     GapView,
     Notice,
@@ -110,7 +112,7 @@ class Feeds:
         """Return all that is known now, seen in this way; never waits."""
         pieces, operator = self._pieces, self.operator
         twin, testbed, status = pieces.twin, pieces.testbed, pieces.testbed.status
-        ours = self.runner is not None and self.runner.is_running and str(self.runner.run()) == twin.rehearsal.run
+        ours = self.runner is not None and self.runner.is_running and str(self.runner.found) == twin.rehearsal.run
         return WatchState(
             now_s=math.ceil(self._clock()),  # ages and what is left of leases go on together, once a second
             now_wall_s=self._wall(),
@@ -165,7 +167,7 @@ class Feeds:
 
     def say(self, text: str, severity: Severity = Severity.INFORMATION) -> Notice:
         """Keep a notice for the screen."""
-        notice = Notice(at_wall_s=self._wall(), text=text, severity=severity)
+        notice = Notice(at_wall_s=self._wall(), text=printable(text), severity=severity)
         self._notices = (*self._notices, notice)[-_MOST_NOTICES:]
         return notice
 
@@ -196,8 +198,15 @@ class Feeds:
             thread.join(1.0)
 
     def _follow(self) -> None:
+        failed = ""
         while not self._stop.is_set():
-            self.step()
+            try:
+                self.step()
+            except Exception as error:  # old numbers would stand there as if nothing were wrong: it is said, once
+                words = f"the screen failed: {type(error).__name__}: {error}"
+                if words != failed:
+                    self.say(words, Severity.ERROR)
+                failed = words
             self._wake.wait(_ROUND_S)
             self._wake.clear()
 
@@ -259,7 +268,11 @@ class Feeds:
 
     def _horizon(self, specification: str) -> int:
         if specification not in self._horizons:
-            self._horizons = {specification: Specification.parse(specification).horizon if specification else 1}
+            try:
+                horizon = Specification.parse(specification).horizon if specification else 1
+            except InputError:  # a newer agent's: over how many windows its mean goes is not known here
+                horizon = sys.maxsize
+            self._horizons = {specification: horizon}
         return self._horizons[specification]
 
     def _search(self, now_s: float) -> None:

@@ -48,6 +48,7 @@ class GapFinder:
     ) -> GapView:
         """Return the gap of each row that both plants have; `horizon` windows make the testbed's mean."""
         if not twin.rows or not len(testbed.sequence):
+            self._now = _Found()
             return GapView(drift=drift)
         here = dict(testbed.in_force)
         found = self._now = self._found.get(

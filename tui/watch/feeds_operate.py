@@ -95,11 +95,17 @@ class Operator:
         self._plan_s = -_PLAN_AGAIN_S
         self.step: Step | None = None
         self.run = ""
-        self.plan: Plan | None = None
+        self._plan: tuple[str, Plan] | None = None
         self.plan_trouble = ""
         self.waits_for = ""
         self.keeps: str = ""
         """The promotion whose lease this screen keeps."""
+
+    @property
+    def plan(self) -> Plan | None:
+        """What the gate said of `step`; None as long as it was asked about another one."""
+        asked, step = self._plan, self.step
+        return asked[1] if asked is not None and step is not None and asked[0] == step.certificate.digest else None
 
     def close(self) -> None:
         """Let the agent go; a lease that is kept runs out."""
@@ -119,18 +125,19 @@ class Operator:
 
     def look(self, status: TestbedStatus | None) -> None:
         """Ask the gate about the next step, as a dry run, which leaves nothing at the agent; not more than it takes."""
-        if self.step is None or status is None or status.active is not None:
-            self.plan, self._plan_key = (None, None) if self.step is None else (self.plan, None)
+        step = self.step
+        if step is None or status is None or status.active is not None:
+            self._plan_key = None
             return
-        key = (self.step.certificate.digest, tuple(status.confirmed.items()))
+        key = (step.certificate.digest, tuple(status.confirmed.items()))
         if key == self._plan_key and self._clock() - self._plan_s < _PLAN_AGAIN_S:
             return
         self._plan_key, self._plan_s = key, self._clock()
         try:
-            self.plan = self._linked().plan(self._request(status, self.step, "", dry_run=True))
-            self.plan_trouble = ""
+            plan = self._linked().plan(self._request(status, step, "", dry_run=True))
+            self._plan, self.plan_trouble = (step.certificate.digest, plan), ""
         except RantwinError as error:
-            self.plan, self.plan_trouble = None, str(error)
+            self._plan, self.plan_trouble = None, str(error)
 
     def approve(self, status: TestbedStatus, why: str, step: Step | None = None) -> str:
         """Plan and apply the next step, and keep its lease until it has ended; return how it ended, in words.

@@ -40,7 +40,13 @@ class RehearsalRunner:
     @property
     def is_running(self) -> bool:
         """Whether the process that was started last still runs."""
-        return self._process is not None and self._process.poll() is None
+        process = self._process  # another thread may find at any time that it has ended
+        return process is not None and process.poll() is None
+
+    @property
+    def found(self) -> Path | None:
+        """The folder that our process writes as far as `run` has found it; looks at no disk."""
+        return self._path
 
     def start(self, *, scenario: str = "", seed: int | None = None, extra: Sequence[str] = ()) -> None:
         """Begin a rehearsal; InputError while one of ours runs."""
@@ -68,16 +74,18 @@ class RehearsalRunner:
 
     def run(self) -> Path | None:
         """Return the folder that our process writes, None before there is one."""
-        if self._path is None and self._process is not None:
+        process = self._process
+        if self._path is None and process is not None:
             for manifest in sorted(self._runs_dir.glob("*/run.json"), reverse=True):
-                if writer_of(manifest) == self._process.pid:
+                if writer_of(manifest) == process.pid:
                     self._path = manifest.parent
                     break
         return self._path
 
     def stop(self, run: Path | None = None) -> None:
         """Stop it as Ctrl-C does: what was learned is kept. `run` may be one that another process writes."""
-        pid = self._process.pid if self.is_running and self._process is not None else None
+        process = self._process
+        pid = process.pid if process is not None and process.poll() is None else None
         if pid is None and run is not None:
             pid = writer_of(run / "run.json")
         if pid is None:

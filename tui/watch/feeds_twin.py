@@ -76,8 +76,9 @@ class TwinFeed:
         """Return what is known of the run; a folder that is no run, or is broken, is said in words."""
         try:
             return self._poll(now_s)
-        except (InputError, OSError) as error:
-            words = f"the run cannot be read: {error}"
+        except (InputError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            says = str(error) if isinstance(error, InputError | OSError) else repr(error)
+            words = f"the run cannot be read: {says}"
             if self._picture is None:
                 return nothing(words)
             plant = replace(self._picture.plant, connection=Connection.LOST, words=words)
@@ -119,8 +120,8 @@ class TwinFeed:
                 for line in source:
                     if not line.endswith(b"\n"):
                         break
+                    self._lines.append(_record(line))
                     self._read_bytes += len(line)
-                    self._lines.append(json.loads(line))
 
     def _read_said(self, writer: int | None) -> None:
         """Read what the process that writes the run says of itself; nothing once it has gone."""
@@ -138,7 +139,10 @@ class TwinFeed:
         files = sorted((self.path / "certificates").glob("*.json"))
         mark = tuple((file.name, file.stat().st_mtime_ns) for file in files)
         if mark != self._certificate_mark:
-            self._certificates, self._certificate_mark = tuple(load_certificates(self.path)), mark
+            certificates = tuple(load_certificates(self.path))
+            for signed in certificates:
+                signed.certificate()  # one that is none is said here
+            self._certificates, self._certificate_mark = certificates, mark
         return hash(mark)
 
     def _region_mark(self) -> tuple[float, int] | None:
@@ -237,6 +241,13 @@ def _layout(manifest: Mapping[str, Any], controls: tuple[Control, ...], places: 
         for name, unit in manifest.get("units", {}).items()
     ]
     return layout_of(controls, metrics, places, specification=str(manifest["specification"]))
+
+
+def _record(line: bytes) -> Mapping[str, Any]:
+    """Return the record of one trial; an error if it is none, and then at each look until it is mended."""
+    record: Mapping[str, Any] = json.loads(line)
+    _point(record)
+    return record
 
 
 def _point(record: Mapping[str, Any]) -> TrialPoint:
