@@ -15,7 +15,10 @@ from col.plant import MetricKind, Windows
 
 __all__ = ["Column", "kind_of", "published_columns", "read_columns", "read_message", "write_window"]
 
-_MOST = {"Mbit/s": 1e5, "ms": 1e6, "1": 1e9, "%": 100.0, "core": 1024.0, "MB": 1e8, "kB": 1e9, "W": 1000.0, "dB": 60.0}
+_MOST = {
+    "Mbit/s": 1e5, "ms": 1e6, "1": 1e9, "%": 100.0, "core": 1024.0, "MiB": 1e8, "MB": 1e8, "kB": 1e9, "W": 1000.0,
+    "dB": 60.0,
+}  # fmt: skip
 """What is above is no measurement. Of watts: testbeds publish 4.6e12 W where a power counter wrapped."""
 _SHARES = frozenset({"loss_dl", "loss_ul", "nok_dl", "nok_ul", "late_du", "stall_cu", "stall_du"})
 _TARGETS = ("thp", "dly", "jit", "pow")

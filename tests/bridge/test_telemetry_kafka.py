@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from bridge.backends.docker_sampler import workload_metrics
 from bridge.telemetry.kafka import KafkaPublisher, KafkaSource
 from bridge.telemetry.kafka_columns import read_columns, read_message, write_window
 from bridge.telemetry.registry import load_source
@@ -88,7 +89,7 @@ class TestKafka(TelemetryContract):
     table: ClassVar = {"source": "kafka", "dus": ["1"], "cus": ["2"], "columns": COLUMNS}
     expected: ClassVar = {
         "thp_dl_1": 9.5, "jit_ul_1": 4.0, "loss_ul_1": 0.02, "pow_h1": 91.5, "gain_1": -3.0, "cpuu_du_1": 1.3,
-        "memu_du_1": 2190.0, "cpuu_cu_2": 0.2, "memu_cu_2": 2240.0,
+        "memu_du_1": 2190e6 / 2**20, "cpuu_cu_2": 0.2, "memu_cu_2": 2240e6 / 2**20,
     }  # fmt: skip
 
     def make_peer(self, clock: HandClock, folder: Path) -> Peer:
@@ -203,6 +204,12 @@ def test_units_convert_and_what_does_not_is_refused():
     assert unit_factor("s", "ms") == pytest.approx(1e3)
     with pytest.raises(InputError, match=r"Mbit/s"):
         unit_factor("ms", "Mbit/s")
+
+
+def test_units_of_metrics_are_those_of_the_docker_backend():
+    for metric in workload_metrics(["du_1", "cu_1"]):
+        if (unit := UNIT_OF.get(stem_of(metric.name))) is not None:
+            assert unit == metric.unit, metric.name
 
 
 def test_units_of_metrics_are_those_of_the_twin():
