@@ -36,7 +36,18 @@ class Stage:
     run: Path
     certificates: tuple[Certificate, ...]
 
+    def wait_until_well(self, run: Path) -> None:
+        """Wait until the gate has nothing against the next step: windows before it, a fault say, may still fail φ."""
+        until = time.monotonic() + 600.0
+        while True:
+            code, out, err = self.world.run("promote", str(run), "--dry-run", "--json")
+            if code == 0:
+                return
+            assert time.monotonic() < until, f"the gate never passes: {out} {err}"
+            time.sleep(1.0)
+
     def promote(self, run: Path, *more: str) -> tuple[int, dict[str, Any], str]:
+        self.wait_until_well(run)
         line = self.world.start("promote", str(run), "--yes", "--json", "--wait", "300", *more)
         out, _ = line.process.communicate(timeout=900.0)
         promotions = json.loads(out)["promotions"] if out else [{}]
@@ -106,6 +117,7 @@ def rolls_back_what_starves_a_du(stage: Stage) -> None:
 
 def kills_a_du_in_a_trial(stage: Stage) -> None:
     world, confirmed = stage.world, stage.certificates[1].target
+    stage.wait_until_well(stage.run)
     command = world.start("promote", str(stage.run), "--yes", "--wait", "300")
     stage.wait_in_force(command, stage.certificates[2].target)
     before = world.pid("du_1")
@@ -119,6 +131,7 @@ def kills_a_du_in_a_trial(stage: Stage) -> None:
 
 def kills_the_agent_in_a_trial(stage: Stage) -> None:
     world, confirmed = stage.world, stage.certificates[1].target
+    stage.wait_until_well(stage.run)
     command = world.start("promote", str(stage.run), "--yes", "--wait", "300")
     stage.wait_in_force(command, stage.certificates[2].target)
     world.kill_agent()
