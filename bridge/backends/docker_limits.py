@@ -7,12 +7,13 @@ windows have no value, so that nothing is concluded from a time in between.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bridge.backends.docker_counters import MIB, Limits
+from bridge.backends.docker_counters import MIB, Limits, from_stats
 from bridge.backends.docker_fleet import Fleet, Instance, limits_of
 from bridge.controls.driver import Evidence, Proof
 from bridge.inventory import ControlEntry, Target, UpdateMode, Workload
@@ -45,11 +46,7 @@ class DockerLimits:
             value = values.get(entry.control.name)
             if value is None or entry.kind != "memory":
                 continue
-            known = self._fleet.known_cgroup(entry.of)
-            try:
-                used = known[1].counters(0.0).memory_bytes / MIB if known is not None else 0.0
-            except (OSError, ValueError, KeyError):
-                continue
+            used = self._used_mib(entry.of)
             if used > value:
                 reasons.append(f"{entry.control.name} = {value:g} MiB: {used:.0f} MiB are in use")
         return tuple(reasons)
@@ -88,6 +85,26 @@ class DockerLimits:
         """Nothing is held here; the fleet belongs to the backend."""
 
     # ------------------------------------------------------------------------------------------------------------------
+
+    def _used_mib(self, key: str) -> float:
+        """Return the memory in use, as the kernel says where it can be asked, else the engine; 0 of what does not run.
+
+        Raises:
+            UnreachableError, PlantError: nobody says it.
+        """
+        instance = self._fleet.instances([key])[key]
+        if not instance.running:
+            return 0.0
+        with contextlib.suppress(OSError, ValueError, KeyError):  # it ended between two looks: then the engine knows
+            if (found := self._fleet.cgroup(instance)) is not None:
+                return found[0].counters(0.0).memory_bytes / MIB
+        path = f"/containers/{instance.id}/stats"
+        answer = self._fleet.engines[instance.host.name].get(path, {"stream": "false", "one-shot": "true"})
+        try:
+            counters = from_stats(answer, "")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PlantError(f"the engine does not say how much memory {instance} uses") from error
+        return 0.0 if counters is None else counters.memory_bytes / MIB
 
     def _in_force(self, key: str, instance: Instance | None) -> Limits:
         return self._of_service(self._workloads[key]) if instance is None else self._fleet.limits(instance)
