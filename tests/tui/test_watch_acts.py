@@ -140,12 +140,26 @@ def test_what_a_terminal_would_obey_never_reaches_it(tmp_path):
     async def steps(app, pilot):
         app.tell("\x1b[2Jall is well\r\nno")
         await pilot.press("l")
-        await pilot.pause()
-        assert "mine" in picture(app)
-        assert "all is well" in picture(app)
+        await until(pilot, lambda: "mine" in picture(app) and "all is well" in picture(app))
         assert [c for c in picture(app) if ord(c) < 32 or 127 <= ord(c) < 160] == ["\n"] * (app.size.height - 1)
 
     drive(world, steps, size=(200, 50), notifications=True)
+
+
+def test_a_kill_switch_that_fails_as_nobody_thought_of_is_said_to_have_failed(tmp_path, monkeypatch):
+    world = WatchWorld(tmp_path)
+
+    def fails(_):
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(world.operator, "kill", fails)
+
+    async def steps(app, pilot):
+        await pilot.press("ctrl+k")
+        await until(pilot, lambda: not app.workers or not list(app.workers))
+
+    drive(world, steps, operate=True)
+    assert "failed: RuntimeError: no such thing" in notices(world)
 
 
 def test_what_the_agent_refuses_is_said_and_the_screen_goes_on(tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from textual.worker import get_current_worker
 
 from bridge.promotion import Promotion
-from col.errors import InputError, RantwinError, RefusedError
+from col.errors import RantwinError, RefusedError
 from col.specification import Verdict
 from tui.plan_view import change_lines, reason_lines, standing
 from tui.watch.state import Rehearsal, RehearsalView, Severity
@@ -254,8 +254,10 @@ class Acts:
             worker = get_current_worker()
             try:
                 words, severity = act(), Severity.INFORMATION
-            except (RantwinError, InputError) as error:
+            except RantwinError as error:
                 words, severity = str(error), Severity.ERROR
+            except Exception as error:  # what was asked of a testbed never ends without a word
+                words, severity = f"failed: {type(error).__name__}: {error}", Severity.ERROR
             self._app.feeds.wake()
             if not worker.is_cancelled:
                 self._app.call_from_thread(self._app.tell, words, severity)
