@@ -8,14 +8,14 @@ import pytest
 from textual.widgets import Input
 
 from bridge.promotion import State
-from col.errors import InputError
+from col.errors import InputError, UnreachableError
 from tests.tui.watch_pilot import drive, picture, refreshed, strip_of, until
 from tests.tui.watch_world import WatchWorld, entry, promotion
 from tui.watch.app import REFRESHES_S
 from tui.watch.keymap import read_settings
 from tui.watch.keys import BINDINGS, TABS
 from tui.watch.palette import WatchCommands
-from tui.watch.state import Show
+from tui.watch.state import Connection, Show
 
 # --- keys -------------------------------------------------------------------------------------------------------------
 
@@ -110,6 +110,21 @@ def test_z_leaves_the_view_and_the_strip_alone(tmp_path):
         assert app.view.size.height == before
 
     drive(WatchWorld(tmp_path), steps)
+
+
+def test_a_testbed_that_is_lost_is_said_to_be_on_a_frozen_screen_too(tmp_path):
+    world = WatchWorld(tmp_path)
+
+    async def steps(app, pilot):
+        await pilot.press("space")
+        world.link.fails = UnreachableError("gone")
+        await refreshed(world, app, pilot)
+        assert app.state.frozen
+        assert app.state.testbed.connection is Connection.LOST
+        assert "LOST" in strip_of(app)
+        assert len(app.state.testbed.sequence) == 40
+
+    drive(world, steps)
 
 
 def test_space_keeps_what_is_shown_but_not_what_is_in_flight(tmp_path):

@@ -141,8 +141,9 @@ class WatchApp(App[None]):
         """Take what the feeds know now; of several states that wait, the last is drawn."""
         state = self.feeds.state(self.look)
         if self._kept is not None:
-            kept = self._kept
-            state = replace(state, twin=kept.twin, testbed=kept.testbed, gap=kept.gap, region=kept.region, frozen=True)
+            kept, now = self._kept, state.testbed
+            testbed = replace(kept.testbed, connection=now.connection, words=now.words, problems=now.problems)
+            state = replace(state, twin=kept.twin, testbed=testbed, gap=kept.gap, region=kept.region, frozen=True)
         self.post_message(StateChanged(state))
 
     @on(StateChanged)
