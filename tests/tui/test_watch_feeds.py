@@ -314,6 +314,24 @@ def test_numbers_at_the_testbeds_configuration_go_with_the_testbed(tmp_path):
     assert twin.sequence[-1] == 274
 
 
+def test_what_the_testbed_gives_in_another_unit_stands_on_no_scale_with_the_twins(tmp_path):
+    world = WatchWorld(tmp_path, finish=False)
+    plant = description()
+    metrics = tuple(replace(m, unit="kW") if m.name == "pow_h1" else m for m in plant.metrics)
+    world.link.says = replace(
+        world.link.says, backend=replace(world.link.says.backend, plant=replace(plant, metrics=metrics))
+    )
+    world.look()
+    state = world.feeds.state(Look())
+    assert np.isnan(state.testbed.latest("pow_h1"))
+    assert "pow_h1" not in state.gap.rows
+    assert "cpu_cu_1" in state.gap.rows
+    assert state.testbed.problems[-1] == "pow_h1 is in kW here and in W on the twin: not shown"
+    values = state.testbed.values
+    world.look()
+    assert world.feeds.state(Look()).testbed.values is values
+
+
 def test_a_specification_that_only_a_newer_agent_understands_ends_nothing(tmp_path):
     world = WatchWorld(tmp_path)
     world.link.says = replace(world.link.says, specification="usually[0,4](thp_dl_1 >= 1)")

@@ -227,6 +227,7 @@ class Feeds:
         before = self._pieces
         twin = nothing() if twin_feed is None else twin_feed.poll(now_s)
         testbed = before.testbed if self.testbed is None else self.testbed.poll(now_s)
+        testbed = replace(testbed, plant=self._gap.in_units_of(twin.plant, testbed.plant))
         status = testbed.status
         gap = self._gap.gap(
             twin.plant,

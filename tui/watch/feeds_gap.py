@@ -19,6 +19,7 @@ from col.plant import Control, Windows
 from tui.watch.feeds_rows import Layout, columns_of
 from tui.watch.feeds_twin import KEEP
 from tui.watch.kept import Kept
+from tui.watch.marks import unit_word
 from tui.watch.state import NO_WINDOWS, GapRow, GapView, PlantView, Row
 
 __all__ = ["GapFinder"]
@@ -32,6 +33,7 @@ class GapFinder:
     def __init__(self) -> None:
         self._found: Kept[_Found] = Kept()
         self._rows: Kept[Mapping[str, GapRow]] = Kept()
+        self._in_units: Kept[dict[str, FloatArray]] = Kept()
         self._now = _Found()
 
     def gap(
@@ -62,6 +64,20 @@ class GapFinder:
             lambda: _compared(twin.rows, found, testbed, horizon),
         )
         return GapView(rows=rows, words=found.words, drift=drift)
+
+    def in_units_of(self, twin: PlantView, testbed: PlantView) -> PlantView:
+        """Return the testbed's view without what it gives in another unit than the twin: no scale is right for both."""
+        units = {row.key: row.unit for row in twin.rows if row.unit}
+        odd = [row for row in testbed.rows if units.get(row.key, row.unit) != row.unit]
+        if not odd:
+            return testbed
+        keys = {row.key for row in odd}
+        values = self._in_units.get(
+            (testbed.values,), keys, lambda: {key: v for key, v in testbed.values.items() if key not in keys}
+        )
+        says = f"{odd[0].key} is in {unit_word(odd[0].unit)} here and in {unit_word(units[odd[0].key])} on the twin"
+        says += f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+        return replace(testbed, values=values, problems=(*testbed.problems, f"{says}: not shown"))
 
     def comparable(self, twin: PlantView) -> PlantView:
         """Return the twin's view at the testbed's configuration, as it is where nothing is known of that.
