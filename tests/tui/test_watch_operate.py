@@ -60,6 +60,13 @@ def test_the_queue_shows_the_certified_steps_and_the_plan_of_the_next(with_step)
     assert view.plan.request.dry_run
 
 
+def test_a_certificate_that_is_none_is_said(with_step):
+    path = next(with_step.feeds._twin.path.glob("certificates/*.json"))
+    path.write_text(path.read_text().replace("cpu_du_1", "cpu_dx_1", 1))
+    with_step.look()
+    assert "the run cannot be read" in with_step.feeds.state(Look()).twin.words
+
+
 def test_the_plan_of_a_step_is_not_shown_as_that_of_the_step_after_it(with_step):
     operator = with_step.operator
     operator.look(with_step.link.says)
