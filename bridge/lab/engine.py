@@ -138,7 +138,7 @@ def _said(what: str) -> Iterator[None]:
 
 
 def up(client: Any, plan: LabPlan, say: Callable[[str], None]) -> None:
-    """Bring the lab up; what is there of it already and runs is kept, what is missing or stopped is made anew.
+    """Bring the lab up; what ran under its name before is replaced.
 
     Raises:
         InputError: iperf3 is missing. PlantError: the engine does not do it; what was made is removed again.

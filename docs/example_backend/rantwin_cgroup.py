@@ -88,8 +88,8 @@ class CgroupBackend:
         return control is not None and control.lower <= value <= control.upper  # NaN is neither
 
     def _limits(self) -> dict[str, float]:
-        quotas = {f"cpu_{unit}": self._file(unit, "cpu.max").read_text().split()[0] for unit in UNITS}
-        return {n: self._controls[n].upper if quota == "max" else int(quota) / PERIOD_US for n, quota in quotas.items()}
+        found = {f"cpu_{unit}": self._file(unit, "cpu.max").read_text().split() for unit in UNITS}
+        return {n: self._controls[n].upper if q == "max" else int(q) / int(period) for n, (q, period) in found.items()}
 
     def _look(self) -> dict[str, float] | None:  # at every boundary of a window; None: could not be looked at
         try:
@@ -103,8 +103,10 @@ class CgroupBackend:
     ) -> Row:
         if before is None or after is None:
             return Row(run=0, controls={}, metrics={})  # missing, never a guess
-        used = {name: (after[name] - before[name]) / 1e6 / (end_s - start_s) for name in self._metrics}
-        return Row(run=0, controls={name: after[name] for name in self._controls}, metrics=used)
+        grown = {name: after[name] - before[name] for name in self._metrics}  # less than before: another process
+        used = {name: usec / 1e6 / (end_s - start_s) for name, usec in grown.items() if usec >= 0}
+        steady = {name: after[name] for name in self._controls if after[name] == before[name]}
+        return Row(run=0, controls=steady, metrics=used)  # what is absent is missing: somebody changed it in between
 
     def _file(self, unit: str, name: str) -> Path:
         if not (path := self._folder / unit / name).exists():
