@@ -6,6 +6,7 @@ asked all at once, and one that does not answer in time is left out until it doe
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -23,6 +24,7 @@ from col.plant import Metric
 
 __all__ = ["Sampler", "Snapshot", "workload_metrics"]
 
+log = logging.getLogger(__name__)
 
 _TOO_LATE = 0.5
 """Counters that were read later than this share of a window after its boundary are those of another window."""
@@ -78,6 +80,7 @@ class Sampler:
         self._patience_s = _PATIENCE * self._inventory.window_s
         self._pool = ThreadPoolExecutor(len(self._inventory.workloads), thread_name_prefix="rantwin-sample")
         self._pending: dict[str, Future[State | None]] = {}
+        self._failing: set[int] = set()
         self._is_closed = False
 
     def look(self) -> Snapshot:
@@ -110,11 +113,14 @@ class Sampler:
             metrics[f"stall_{key}"] = usage.throttled_time
             metrics[f"thrp_{key}"] = usage.throttled_periods
             metrics[f"memu_{key}"] = usage.memory
-        for source in self._sources:
+        for place, source in enumerate(self._sources):
             try:
                 metrics.update(source.sample(start_s, end_s).values)
+                self._failing.discard(place)
             except Exception:  # a plug-in; what it does not say is missing
-                continue
+                if place not in self._failing:
+                    log.exception("a source of telemetry fails; what it measures is missing")
+                self._failing.add(place)
         controls = {}
         for entry in self._inventory.controls:
             name = entry.control.name
