@@ -27,7 +27,7 @@ from tui.watch.jump import JumpLine
 from tui.watch.key_line import KeyLine, TabLine
 from tui.watch.keymap import remap
 from tui.watch.keys import BINDINGS, OPERATING, TABS
-from tui.watch.messages import ActRequested, AxesChosen, CursorMoved, FilterChanged, GnbChosen, StateChanged
+from tui.watch.messages import AxesChosen, CursorMoved, GnbChosen, StateChanged
 from tui.watch.palette import WatchCommands
 from tui.watch.pane import LinesPane
 from tui.watch.state import Notice, Severity, Show, WatchState
@@ -304,17 +304,9 @@ class WatchApp(App[None]):
     def _axes(self, message: AxesChosen) -> None:
         self.feeds.ask(axes=(message.x, message.y))
 
-    @on(FilterChanged)
-    def _filter(self, message: FilterChanged) -> None:
-        self._look(filter=message.text)
-
     @on(GnbChosen)
     def _gnb(self, message: GnbChosen) -> None:
         self._look(gnb=message.gnb)
-
-    @on(ActRequested)
-    def _act(self, message: ActRequested) -> None:
-        self.acts.ask(message.act)
 
     def action_act(self, act: str) -> None:
         """Do something beyond looking, asked first where that must be."""

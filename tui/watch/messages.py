@@ -7,10 +7,8 @@ from textual.message import Message
 from tui.watch.state import WatchState
 
 __all__ = [
-    "ActRequested",
     "AxesChosen",
     "CursorMoved",
-    "FilterChanged",
     "GnbChosen",
     "StateChanged",
 ]
@@ -48,28 +46,9 @@ class AxesChosen(Message):
         self.x, self.y = x, y
 
 
-class FilterChanged(Message):
-    """Rows are to contain this text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-
-
 class GnbChosen(Message):
     """This gNB is to be looked at; empty for all."""
 
     def __init__(self, gnb: str) -> None:
         super().__init__()
         self.gnb = gnb
-
-
-class ActRequested(Message):
-    """An act of the operator: `approve`, `confirm`, `roll back`, `kill switch`, `rehearse`, `stop`, `resume`, `serve`.
-
-    It was asked for, and where it must be, confirmed by the typed word; the app still refuses it without `--operate`.
-    """
-
-    def __init__(self, act: str, why: str = "") -> None:
-        super().__init__()
-        self.act, self.why = act, why
