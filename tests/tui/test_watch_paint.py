@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -140,7 +141,7 @@ def test_wheel_and_bar_scroll_and_stop_at_the_ends(tmp_path):
         assert last > 0
         for kind, wanted in ((events.MouseScrollDown, 1), (events.MouseScrollUp, 0), (events.MouseScrollUp, 0)):
             pane.post_message(kind(pane, 3, 5, 0, 0, 0, False, False, False))
-            await until(pilot, lambda wanted=wanted: (pane.scroll_y > 0) == bool(wanted))
+            await until(pilot, partial(lambda down: (pane.scroll_y > 0) == down, bool(wanted)))
         await pilot.mouse_down(pane, offset=(pane.size.width, pane.size.height - 1))
         await pilot.mouse_up(pane, offset=(pane.size.width, pane.size.height - 1))
         await until(pilot, lambda: pane.scroll_y == last)

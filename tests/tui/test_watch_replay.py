@@ -36,6 +36,7 @@ def test_a_day_of_windows_leaves_no_more_behind_than_its_first_half(tmp_path):
 
     async def run() -> None:
         async with app.run_test(size=(120, 40), notifications=False):
+            assert app._timer is not None
             app._timer.stop()
             for first in range(CHUNK, DAY, CHUNK):
                 folder.append_passive(twin.take(slice(first, first + CHUNK)))
