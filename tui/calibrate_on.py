@@ -189,8 +189,10 @@ def _values(
     """Return the limits of a level: evenly from what is confirmed down to the headroom over the use seen so far."""
     values = {}
     for name in names:
+        if name not in used or not np.isfinite(confirmed[name]):
+            continue  # nobody knows how far down is safe
         control = controls[name]
-        least = max(control.lower, request.headroom * used.get(name, np.inf))
+        least = max(control.lower, request.headroom * used[name])
         wanted = confirmed[name] + (least - confirmed[name]) * level / request.levels
         value = control.snap(wanted)
         if value < wanted - 1e-9:  # to the safe side

@@ -94,6 +94,32 @@ def test_after_a_trial_that_did_not_hold_it_goes_no_further_down(scenario: Scena
     assert [set(t) for t in plant.tried] == [{"cpu_du_1"}, {"cpu_du_1"}, {"cpu_cu_1"}]
 
 
+def test_a_container_whose_use_nobody_saw_keeps_its_limit(scenario: Scenario, path: Path) -> None:
+    class Blind(Watched):
+        def observe(self, n: int) -> Windows:
+            windows = super().observe(n)
+            return replace(windows, metrics={**windows.metrics, "cpuu_du_1": np.full(len(windows), np.nan)})
+
+    plant = Blind(dearer(scenario))
+    sweep(plant, scenario, request(path, path), Status(title="t"), QuietProgress())
+    assert plant.tried
+    assert all(set(t) == {"cpu_cu_1"} for t in plant.tried)
+
+
+def test_a_limit_that_moved_while_it_was_watched_is_not_taken_down(scenario: Scenario, path: Path) -> None:
+    class Moving(Watched):
+        def observe(self, n: int) -> Windows:
+            windows = super().observe(n)
+            column = np.array(windows.controls["cpu_cu_1"])
+            column[-1] = np.nan  # as a backend says it of a window over a change
+            return replace(windows, controls={**windows.controls, "cpu_cu_1": column})
+
+    plant = Moving(dearer(scenario))
+    sweep(plant, scenario, request(path, path), Status(title="t"), QuietProgress())
+    assert plant.tried
+    assert all(set(t) == {"cpu_du_1"} for t in plant.tried)
+
+
 def test_a_trial_whose_end_nobody_knows_ends_the_sweep(scenario: Scenario, path: Path) -> None:
     plant = Watched(dearer(scenario), [TrialOutcome.UNKNOWN])
     done = sweep(plant, scenario, request(path, path), Status(title="t"), QuietProgress())
