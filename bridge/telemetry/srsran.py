@@ -7,6 +7,7 @@ reports come once a second of its own slot clock, also when it is starved of CPU
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
@@ -201,7 +202,7 @@ class SrsranSource(ListeningSource):
         values = {"heard_du": min(1.0, len(reports) / expected)} if self._last_heard_s is not None else {}
         if enough(len(reports), expected):
             values |= _scheduler(reports, self._period_s, self._slots_per_s)
-        values |= _others(self._others.between(start_s, end_s), expected)
+        values |= _others(self._others.timed(start_s, end_s), expected, self._period_s)
         return {f"{stem}_{self._gnb}": value for stem, value in values.items()}
 
 
@@ -239,10 +240,10 @@ _MEANS: Mapping[str, Sequence[tuple[str, str]]] = {
 }
 
 
-def _others(messages: Iterable[Message], expected: float) -> dict[str, float]:
+def _others(messages: Sequence[tuple[float, Message]], expected: float, period_s: float) -> dict[str, float]:
     """Return the metrics of all other layers; one that most reports of the window lack is missing."""
     by_kind: dict[str, list[Mapping[str, float]]] = {}
-    for message in messages:
+    for _, message in messages:
         by_kind.setdefault(message.kind, []).append(message.values)
     found: dict[str, float] = {}
     for kind, pairs in _MEANS.items():
@@ -258,7 +259,12 @@ def _others(messages: Iterable[Message], expected: float) -> dict[str, float]:
         found["ho"] = sum(handovers)
     bearers = [one for one in by_kind.get("rlc_metrics", ()) if "rlc_sdus" in one and "rlc_wait_ms" in one]
     sdus = sum(one["rlc_sdus"] for one in bearers)
-    if enough(len(bearers), expected) and sdus > 0:
+    # A message for each bearer: many of them are no sign that many reports came.
+    reports, last_s = 0, -math.inf
+    for at_s, message in messages:
+        if message.kind == "rlc_metrics" and at_s - last_s > 0.5 * period_s:
+            reports, last_s = reports + 1, at_s
+    if enough(reports, expected) and sdus > 0:
         found["dly_rlc"] = sum(one["rlc_wait_ms"] for one in bearers) / sdus
     return found
 

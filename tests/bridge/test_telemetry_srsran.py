@@ -359,3 +359,21 @@ def test_metrics_that_the_twin_has_too_have_its_units():
                 assert (unit, kind) == (other.unit, other.kind), stem
                 assert other.kind in MetricKind
     assert shared >= 6
+
+
+def test_many_bearers_are_not_many_reports():
+    clock = HandClock()
+    source = SrsranSource("ws://127.0.0.1:9", "1", clock, layers=("rlc",))
+    start_s = clock.s
+    bearer = {"rlc_metrics": {"tx": {"num_sdus": 500, "sum_sdu_latency_us": 1_000_000}}}
+
+    def hear(reports: int) -> float:
+        for _ in range(reports):
+            clock.s += 1.0
+            for place in range(4):
+                clock.s += 0.01 * (place > 0)
+                source._keep(decode_object(bearer))
+        return source.sample(start_s, start_s + 15.0).values["dly_rlc_1"]
+
+    assert math.isnan(hear(5)), "a third of the window"
+    assert hear(9) == pytest.approx(2.0)
