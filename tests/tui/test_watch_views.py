@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import math
 import warnings
 from dataclasses import replace
@@ -11,6 +13,7 @@ import pytest
 from rich.cells import cell_len
 
 from tests.tui.watch_states import made_state
+from tui.watch.export import csv_text, json_text
 from tui.watch.help_view import KeyHelp, help_frame
 from tui.watch.journal_view import journal_frame, matching
 from tui.watch.marks import FAIL, HOLD, PASS, ROLES, Frame, age, fit, number, plain, wrap
@@ -358,3 +361,12 @@ def test_numbers_beyond_all_reason_are_drawn_and_never_cut_to_smaller_ones():
         assert len(shown) <= 9
         assert float(shown) == pytest.approx(value, rel=0.5)
     assert fit(number(-123456789.0), 8) == "-1.2e+08"
+
+
+def test_an_export_of_the_journal_has_the_entries_that_the_filter_leaves():
+    state = replace(made_state(), filter="gate passed")
+    left = matching(state.promotions.journal, state.filter)
+    assert 0 < len(left) < len(state.promotions.journal)
+    wanted = sorted(entry.number for entry in left)
+    assert [int(row["number"]) for row in csv.DictReader(csv_text(state, "journal").splitlines())] == wanted
+    assert [entry["number"] for entry in json.loads(json_text(state, "journal"))["entries"]] == wanted

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bridge.testbed import JournalEntry
 from tui.console import plain_json
 from tui.plan_view import promotion_json
+from tui.watch.journal_view import matching
 from tui.watch.state import PlantView, Show, WatchState
 
 __all__ = ["FORMATS", "csv_text", "file_name", "json_text", "write_new"]
@@ -27,7 +29,7 @@ def csv_text(state: WatchState, view: str) -> str:
     writer = csv.writer(out, lineterminator="\n")
     if view == "journal":
         writer.writerow(["number", "time", "promotion_id", "who", "actor", "kind", "before", "after", "details"])
-        for entry in state.promotions.journal:
+        for entry in _entries(state):
             writer.writerow(
                 [entry.number, _time(entry.wall_s), entry.promotion_id, entry.who, entry.actor, entry.kind,
                  entry.state_before, entry.state_after, json.dumps(plain_json(entry.details), ensure_ascii=False)]
@@ -54,7 +56,7 @@ def json_text(state: WatchState, view: str) -> str:
     """Return the view's content as one JSON document."""
     content: dict[str, Any] = {"view": view, "at": _time(state.now_wall_s), "emulated": state.testbed.emulated}
     if view == "journal":
-        content["entries"] = [asdict(entry) for entry in state.promotions.journal]
+        content["entries"] = [asdict(entry) for entry in _entries(state)]
     elif view == "promotions":
         content["steps"] = [asdict(step) for step in state.promotions.steps]
         content["promotions"] = [promotion_json(promotion) for promotion in state.promotions.promotions]
@@ -71,6 +73,11 @@ def json_text(state: WatchState, view: str) -> str:
         content["plants"] = {plant.name: _plant(plant, state) for plant in _plants(state)}
         content["gap"] = {key: asdict(row) for key, row in state.gap.rows.items()}
     return json.dumps(plain_json(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _entries(state: WatchState) -> list[JournalEntry]:
+    """Return what the filter leaves of the journal, oldest first."""
+    return matching(state.promotions.journal, state.filter)[::-1]
 
 
 def _plant(plant: PlantView, state: WatchState) -> dict[str, Any]:
