@@ -157,7 +157,10 @@ class _Maker:
         return self._inventory.folder / file.replace("{number}", number)
 
     def _prbs(self, gnb: str) -> int:
-        return int(self._number(self._inventory.gnbs[gnb].options, "prbs", PRBS, f"gnbs.{gnb}"))
+        value = self._number(self._inventory.gnbs[gnb].options, "prbs", PRBS, f"gnbs.{gnb}")
+        if value < 1.0:
+            raise InputError("must be at least 1", source=self._inventory.source, key=f"gnbs.{gnb}.prbs", value=value)
+        return int(value)
 
     def _only_one(self, sets: dict[tuple[object, ...], str], entry: ControlEntry, thing: tuple[object, ...]) -> None:
         """Refuse a second control of one thing: each would move the other, and an intervention on both is none."""

@@ -251,6 +251,7 @@ def test_an_inventory_gives_every_control_that_is_no_engines_a_driver(file: Path
         ('file = "du_{number}.yml"', "", "bandwidth_1.file"),
         ("rate_mbps = 500", 'rate_mbps = "fast"', "links.mid_1.rate_mbps = 'fast'"),
         ('of = "gnb_1"', 'of = "gnb_1"\nspeed = 1', "controls.ssb_1.speed"),
+        ("nci = 6733824", "nci = 6733824\nprbs = 0", "gnbs.1.prbs = 0"),
         (_part("ssb_1"), _part("share_1").replace("share_1", "share_2"), "share_1 sets the same thing"),
         (
             _part("ssb_1"),
