@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bridge.telemetry.door import number
+
 __all__ = ["CellReport", "UeReport", "Verdict", "cell_report", "is_test_mode", "power_effect", "share_effect"]
 
 BACKLOG_BYTES = 4_000
@@ -59,6 +61,8 @@ def cell_report(message: Mapping[str, Any], at_s: float) -> CellReport | None:
     for cell in cells:
         listed = cell.get("ue_list") if isinstance(cell, dict) else None
         for ue in listed if isinstance(listed, list) else ():
+            if not isinstance(ue, dict):
+                continue
             rnti = _number(ue.get("rnti"))
             rate, waiting = _number(ue.get("dl_brate")), _number(ue.get("dl_bs"))
             if rnti is None or rate is None or rate < 0.0:
@@ -161,6 +165,4 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
+    return number(value, -math.inf, math.inf)

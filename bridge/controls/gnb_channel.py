@@ -165,7 +165,7 @@ class GnbChannel:
         for text in connection:
             try:
                 message = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if not isinstance(message, dict):
                 continue

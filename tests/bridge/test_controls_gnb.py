@@ -221,3 +221,11 @@ def test_a_channel_that_was_closed_says_so_at_once(gnb: FakeGnb) -> None:
     channel.close()
     with pytest.raises(PlantError):
         channel.request(SET, 0.1)
+
+
+def test_what_is_no_ue_or_no_number_leaves_the_rest_of_a_report() -> None:
+    good = {"rnti": 68, "dl_brate": 1e6}
+    huge = {"rnti": 70, "dl_brate": 10**400}
+    report = cell_report({"cells": [{"ue_list": [3, None, huge, good, {"rnti": 69, "dl_brate": True}]}, "x"]}, 1.0)
+    assert report is not None
+    assert list(report.ues) == [68]
