@@ -10,6 +10,7 @@ from textual.widgets import Input
 from bridge.promotion import State
 from col.errors import InputError, UnreachableError
 from tests.tui.watch_pilot import drive, picture, refreshed, strip_of, until
+from tests.tui.watch_states import made_state
 from tests.tui.watch_world import WatchWorld, entry, promotion
 from tui.watch.app import REFRESHES_S
 from tui.watch.keymap import read_settings
@@ -125,6 +126,19 @@ def test_a_testbed_that_is_lost_is_said_to_be_on_a_frozen_screen_too(tmp_path):
         assert len(app.state.testbed.sequence) == 40
 
     drive(world, steps)
+
+
+@pytest.mark.parametrize("typed", ["", "gNB"])
+def test_a_name_that_reads_as_markup_is_a_name_in_the_palette_too(tmp_path, typed):
+    async def steps(app, pilot):
+        state = made_state()
+        rows = tuple(replace(row, place="[/b]") if row.place == "2" else row for row in state.twin.rows)
+        app._timer.stop()
+        app.show_state(replace(state, twin=replace(state.twin, rows=rows), testbed=replace(state.testbed, rows=rows)))
+        await pilot.press("colon", *typed)
+        await until(pilot, lambda: "gNB [/b]" in picture(app) or (not typed and "Approve" in picture(app)))
+
+    drive(WatchWorld(tmp_path), steps, size=(100, 80))
 
 
 def test_space_keeps_what_is_shown_but_not_what_is_in_flight(tmp_path):

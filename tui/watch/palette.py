@@ -45,7 +45,7 @@ class WatchCommands(Provider):
             if len(gnb) > 1 or gnb not in "1234":
                 yield f"gNB {gnb}", "look at this gNB alone", f"gnb({gnb!r})"
         for run in app.runs():
-            yield escape(f"Run {run.name}"), escape(f"show this run ({run})"), f"run({str(run)!r})"
+            yield f"Run {run.name}", escape(f"show this run ({run})"), f"run({str(run)!r})"
 
     def _own(self) -> Iterable[Binding]:
         """Return our keys as they are bound now, each action once."""
@@ -57,7 +57,7 @@ class WatchCommands(Provider):
     async def discover(self) -> Hits:
         """Yield every command while nothing was typed."""
         for name, words, action in self._commands():
-            yield DiscoveryHit(name, partial(self.app.run_action, action), help=words)
+            yield DiscoveryHit(escape(name), partial(self.app.run_action, action), help=words)
 
     async def search(self, query: str) -> Hits:
         """Yield the commands that match what was typed."""
