@@ -370,3 +370,11 @@ def test_an_export_of_the_journal_has_the_entries_that_the_filter_leaves():
     wanted = sorted(entry.number for entry in left)
     assert [int(row["number"]) for row in csv.DictReader(csv_text(state, "journal").splitlines())] == wanted
     assert [entry["number"] for entry in json.loads(json_text(state, "journal"))["entries"]] == wanted
+
+
+def test_an_export_of_the_promotions_has_the_promotions() -> None:
+    state = made_state()
+    rows = list(csv.DictReader(csv_text(state, "promotions").splitlines()))
+    shown = state.promotions.promotions
+    assert shown
+    assert [(row["promotion_id"], row["state"]) for row in rows] == [(p.promotion_id, str(p.state)) for p in shown]

@@ -24,7 +24,7 @@ FORMATS = ("csv", "json", "svg")
 
 
 def csv_text(state: WatchState, view: str) -> str:
-    """Return the rows shown, one line a value: of the journal its entries, of the region its trials."""
+    """Return the rows shown, one line a value: of journal, promotions and region their entries and trials."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     if view == "journal":
@@ -33,6 +33,13 @@ def csv_text(state: WatchState, view: str) -> str:
             writer.writerow(
                 [entry.number, _time(entry.wall_s), entry.promotion_id, entry.who, entry.actor, entry.kind,
                  entry.state_before, entry.state_after, json.dumps(plain_json(entry.details), ensure_ascii=False)]
+            )  # fmt: skip
+    elif view == "promotions":
+        writer.writerow(["promotion_id", "time", "who", "state", "verdict", "robustness", "cause"])
+        for p in state.promotions.promotions:
+            writer.writerow(
+                [p.promotion_id, _time(p.created_wall_s), p.who.name, str(p.state), "" if p.verdict is None else
+                 str(p.verdict), "" if p.robustness is None else repr(p.robustness), p.cause_text]
             )  # fmt: skip
     elif view == "region":
         names = [control.name for control in state.region.controls]
