@@ -200,16 +200,22 @@ def _first_in_line(client: Any, name: str) -> str | None:
     for folder, file, weight in _WEIGHTS:
         if (folder / file).is_file() or file == "cpu.weight":
             with contextlib.suppress(OSError):
-                (folder / name).mkdir(exist_ok=True)
-                (folder / name / file).write_text(weight)
-                return f"/{name}"
+                (folder / _cgroup(name)).mkdir(exist_ok=True)
+                (folder / _cgroup(name) / file).write_text(weight)
+                return f"/{_cgroup(name)}"
     return None
+
+
+def _cgroup(name: str) -> str:
+    """Return the name of a lab's own cgroup: never that of somebody else's (a lab may be called `docker`)."""
+    return f"rantwin-lab-{name}"
 
 
 def _remove_cgroups(name: str) -> None:
     """Remove the lab's own cgroup, of every controller where each has a tree; one that stays in use stays."""
     until = time.monotonic() + _CGROUPS_GO_S
-    for folder in (_CGROUPS / name, *(controller / name for controller in _CGROUPS.glob("*/"))):
+    own = _cgroup(name)
+    for folder in (_CGROUPS / own, *(controller / own for controller in _CGROUPS.glob("*/"))):
         while folder.is_dir():
             with contextlib.suppress(OSError):
                 folder.rmdir()
