@@ -152,5 +152,7 @@ def _requirements(region: Region, point: FloatArray) -> list[str]:
         expected = float(leaf.scale.to_raw(mean)[0])
         limit = float(leaf.scale.to_raw(np.array([requirement.threshold]))[0])
         side = "≥" if requirement.sign > 0 else "≤"
-        lines.append((share, f"{leaf.scale.name} {expected:.3g}, must be {side} {limit:.3g}: holds in {share:.1%}"))
+        lines.append(
+            (share, f"{leaf.scale.name} {expected:.3g}, must be {side} {limit:.3g}: holds in at least {share:.1%}")
+        )
     return [text for _, text in sorted(lines)]
