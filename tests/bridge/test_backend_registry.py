@@ -59,7 +59,7 @@ def test_only_the_backend_that_is_named_is_imported_and_its_calls_are_bounded(
 
 def test_a_backend_that_cannot_be_had_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, lab=ImportError("no docker"))
-    with pytest.raises(InputError, match="installed are emulated, lab"):
+    with pytest.raises(InputError, match="installed are docker, emulated, lab"):
         registry.load_backend("nobody", {}, 1.0)
     with pytest.raises(InputError, match="no docker"):
         registry.load_backend("lab", {}, 1.0)

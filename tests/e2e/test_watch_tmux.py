@@ -145,7 +145,7 @@ def exports_the_journal(here: World, screen: Terminal, *, promotions: int) -> No
     screen.press_until("l", "[Journal]")
     screen.press_until("e", "Export what is shown")
     screen.press("Enter")
-    screen.wait_for("wrote ")
+    wait_until(lambda: any("wrote" in line.split() for line in screen.text().splitlines()), "it says what it wrote")
     (file,) = here.folder.glob("rantwin-journal-*.csv")
     with file.open(encoding="utf-8", newline="") as lines:
         entries = list(csv.DictReader(lines))
