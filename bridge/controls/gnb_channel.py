@@ -16,19 +16,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bridge.controls.effect import CellReport, cell_report
+from bridge.telemetry.srsran import CONNECTION
 from col.errors import InputError, OutcomeUnknownError, PlantError, RefusedError, UnreachableError
 
 __all__ = ["Channel", "GnbChannel"]
 
 SILENCE_S = 3.0
 """Reports come every second, also from a gNB that is starved of CPU."""
-_OPTIONS: Mapping[str, Any] = {
-    "open_timeout": 5.0,
-    "close_timeout": 1.0,
-    "max_size": 2**24,
-    "compression": None,
-    "proxy": None,
-}
 _KEPT = 120
 _AGAIN_S = 0.5
 
@@ -153,7 +147,7 @@ class GnbChannel:
         connect = _websockets()
         while not self._is_closed.is_set():
             try:
-                with connect(self._url, **_OPTIONS) as connection:
+                with connect(self._url, **CONNECTION) as connection:
                     connection.send(json.dumps({"cmd": "metrics_subscribe"}))
                     self._listen(connection)
                 self._drop(None, "the gNB closed the connection")

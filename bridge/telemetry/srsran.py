@@ -20,15 +20,16 @@ from bridge.telemetry.srsran_messages import OLD_DIALECT, REPLY, Cell, Message, 
 from col.errors import InputError
 from col.plant import Metric, MetricKind
 
-__all__ = ["LAYERS", "SrsranSource", "make_source"]
+__all__ = ["CONNECTION", "LAYERS", "SrsranSource", "make_source"]
 
-_OPTIONS: Mapping[str, Any] = {
+CONNECTION: Mapping[str, Any] = {
     "open_timeout": 5.0,
     "close_timeout": 1.0,
     "max_size": 2**24,
     "compression": None,
     "proxy": None,
 }
+"""How a gNB's WebSocket server is spoken to, for its reports and for its remote control."""
 _POLL_S = 0.25
 _SUBSCRIBE = '{"cmd":"metrics_subscribe"}'
 _TARGET, _SEEN = MetricKind.TARGET, MetricKind.OBSERVABLE
@@ -152,7 +153,7 @@ class SrsranSource(ListeningSource):
         client = _client()
         with contextlib.ExitStack() as stack:
             try:
-                connection = stack.enter_context(client.connect(self._url, **_OPTIONS))
+                connection = stack.enter_context(client.connect(self._url, **CONNECTION))
             except TimeoutError as error:
                 raise TroubleError("takes no connection: the gNB hangs, or its host is away") from error
             except Exception as error:

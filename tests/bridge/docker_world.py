@@ -207,6 +207,18 @@ class DockerWorld:
             container.remove(force=True)
 
 
+@contextlib.contextmanager
+def docker_world() -> Iterator[DockerWorld]:
+    """Yield the containers of every workload, running; they go at the end."""
+    made = DockerWorld()
+    try:
+        for key in KEYS:
+            made.run(key)
+        yield made
+    finally:
+        made.close()
+
+
 def inventory(
     world: DockerWorld,
     folder: Path,

@@ -8,20 +8,15 @@ import pytest
 from bridge.backends.base import Backend
 from bridge.backends.docker import make_backend
 from tests.bridge.backend_contract import BackendContract
-from tests.bridge.docker_world import CALL_S, KEYS, DockerWorld, inventory, needs_docker
+from tests.bridge.docker_world import CALL_S, DockerWorld, docker_world, inventory, needs_docker
 
 pytestmark = needs_docker
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[DockerWorld]:
-    world = DockerWorld()
-    try:
-        for key in KEYS:
-            world.run(key)
-        yield world
-    finally:
-        world.close()
+    with docker_world() as made:
+        yield made
 
 
 class TestDockerContainers(BackendContract):

@@ -13,7 +13,17 @@ from bridge.backends.docker_tunnel import Tunnel
 from bridge.inventory_reader import load_inventory
 from col.errors import OutcomeUnknownError, RefusedError, UnreachableError
 from col.plant import Windows
-from tests.bridge.docker_world import CALL_S, KEYS, SOCKET, DockerWorld, Proxy, inventory, needs_docker, wait_until
+from tests.bridge.docker_world import (
+    CALL_S,
+    KEYS,
+    SOCKET,
+    DockerWorld,
+    Proxy,
+    docker_world,
+    inventory,
+    needs_docker,
+    wait_until,
+)
 
 pytestmark = needs_docker
 
@@ -28,13 +38,8 @@ cgroup = ""
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[DockerWorld]:
-    world = DockerWorld()
-    try:
-        for key in KEYS:
-            world.run(key)
-        yield world
-    finally:
-        world.close()
+    with docker_world() as made:
+        yield made
 
 
 @pytest.fixture

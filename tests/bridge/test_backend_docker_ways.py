@@ -17,7 +17,16 @@ from bridge.backends.docker_tunnel import Tunnel
 from bridge.backends.registry import load_backend
 from bridge.inventory_reader import load_inventory
 from col.errors import InputError, UnreachableError
-from tests.bridge.docker_world import CALL_S, KEYS, SOCKET, DockerWorld, inventory, needs_docker, relay, wait_until
+from tests.bridge.docker_world import (
+    CALL_S,
+    SOCKET,
+    DockerWorld,
+    docker_world,
+    inventory,
+    needs_docker,
+    relay,
+    wait_until,
+)
 from tests.bridge.tls_made import Authority
 
 FAKE_SSH = f"""#!{sys.executable}
@@ -40,13 +49,8 @@ while True:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[DockerWorld]:
-    world = DockerWorld()
-    try:
-        for key in KEYS:
-            world.run(key)
-        yield world
-    finally:
-        world.close()
+    with docker_world() as made:
+        yield made
 
 
 @pytest.fixture

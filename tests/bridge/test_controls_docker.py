@@ -12,7 +12,7 @@ from bridge.backends.docker import DockerBackend
 from bridge.controls.traffic_control import kernel_lacks
 from bridge.inventory_reader import load_inventory
 from col.errors import PlantError, RefusedError
-from tests.bridge.docker_world import CALL_S, KEYS, DockerWorld, inventory, needs_docker, wait_until
+from tests.bridge.docker_world import CALL_S, DockerWorld, docker_world, inventory, needs_docker, wait_until
 
 pytestmark = needs_docker
 needs_links = pytest.mark.skipif(
@@ -55,13 +55,8 @@ reference = 10
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[DockerWorld]:
-    world = DockerWorld()
-    try:
-        for key in KEYS:
-            world.run(key)
-        yield world
-    finally:
-        world.close()
+    with docker_world() as made:
+        yield made
 
 
 @pytest.fixture

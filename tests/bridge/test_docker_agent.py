@@ -10,7 +10,7 @@ import pytest
 from bridge.promotion import Cause, State
 from col.errors import OutcomeUnknownError
 from tests.bridge.docker_agent import REFERENCE, AgentOnDocker
-from tests.bridge.docker_world import KEYS, DockerWorld, needs_docker, wait_until
+from tests.bridge.docker_world import DockerWorld, docker_world, needs_docker, wait_until
 from tests.bridge.wire_world import short_folder
 
 pytestmark = needs_docker
@@ -18,13 +18,8 @@ pytestmark = needs_docker
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[DockerWorld]:
-    world = DockerWorld()
-    try:
-        for key in KEYS:
-            world.run(key)
-        yield world
-    finally:
-        world.close()
+    with docker_world() as made:
+        yield made
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from bridge.plan import Mode, PlanRequest
 from bridge.remote_plant import RemotePlant
 from col.plant import Intervention, Plant
 from tests.bridge.docker_agent import AgentOnDocker
-from tests.bridge.docker_world import KEYS, DockerWorld, needs_docker, wait_until
+from tests.bridge.docker_world import DockerWorld, docker_world, needs_docker, wait_until
 from tests.bridge.wire_world import short_folder
 from tests.contract.plant_contract import PlantContract
 
@@ -28,13 +28,8 @@ poll_s = 0.1
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[DockerWorld]:
-    world = DockerWorld()
-    try:
-        for key in KEYS:
-            world.run(key)
-        yield world
-    finally:
-        world.close()
+    with docker_world() as made:
+        yield made
 
 
 DRY = PlanRequest(
