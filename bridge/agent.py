@@ -29,6 +29,7 @@ from bridge.auth import Address, authenticator, parse_address, server_credential
 from bridge.backends.base import Backend
 from bridge.clock import Clock, SystemClock
 from bridge.service import MOST_STREAMS, NAME, Service, handler_of
+from bridge.telemetry.publishing import Publishing
 from col.errors import InputError, RantwinError
 
 __all__ = ["LINK", "SERVICE", "Agent", "run_agent"]
@@ -71,6 +72,7 @@ class Agent:
         self._health: Any = None
         self._bound: int | None = None
         self.metrics: Any = None
+        self._publishing: Publishing | None = None
 
     @property
     def loop(self) -> AgentLoop:
@@ -101,6 +103,11 @@ class Agent:
 
             self.metrics = Metrics(parse_address(config.metrics_listen, key="metrics_listen"))
             loop.observers.append(self.metrics.observe)
+        if config.publish:
+            from bridge.telemetry.kafka import make_publisher
+
+            self._publishing = Publishing(make_publisher(config.publish))
+            loop.observers.append(self._publishing.observe)
         self._loop = loop
         loop.start()
         self._server = grpc.server(
@@ -129,6 +136,8 @@ class Agent:
             self._server.stop(GRACE_S).wait(GRACE_S + 2.0)
         if self._loop is not None:
             self._loop.stop()
+        if self._publishing is not None:
+            self._publishing.close()
         if self.metrics is not None:
             self.metrics.close()
         if self._bound is not None and self._address.path is not None:

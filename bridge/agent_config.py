@@ -36,6 +36,7 @@ class AgentConfig:
 
     `listen` is `unix:PATH` or `HOST:PORT` (port 0: any free one). `backend_options` go to the backend as they are.
     `metrics_listen` is `HOST:PORT` or empty for no metrics. `poll_s` is how often the testbed is looked at.
+    `publish` says where windows go besides the journal (`bridge.telemetry.kafka.make_publisher`); empty for nowhere.
     `trusted_keys` are the files whose keys stand in `engine.requirements.trusted_keys`.
     """
 
@@ -50,6 +51,7 @@ class AgentConfig:
     poll_s: float = 0.2
     reflection: bool = False
     metrics_listen: str = ""
+    publish: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def journal(self) -> Path:
@@ -83,6 +85,7 @@ def parse_agent_config(text: str, *, source: str, folder: Path) -> AgentConfig:
         poll_s=agent.number("poll_s", 0.2, low=0.005, high=60.0),
         reflection=agent.flag("reflection", False),
         metrics_listen=agent.text("metrics_listen", ""),
+        publish=root.section("publish").rest() if root.has("publish") else {},
     )
     root.close()
     _check_listen(config, source)
@@ -196,6 +199,7 @@ def agent_config_text(config: AgentConfig) -> str:
         if config.tls
         else {},
         "backend": {"name": config.backend, **config.backend_options},
+        "publish": dict(config.publish),
         "requirements": {
             "specification": r.specification,
             "alpha": r.alpha,

@@ -125,6 +125,8 @@ class Engine:
         desk = self._desk
         requirements = desk.settings.requirements
         problems = [p for p in (self._problem, desk.calls.problem, *(r.text for r in desk.problems())) if p]
+        if desk.reading is not None:
+            problems += desk.reading.problems
         if not self._journal.has_room():
             problems.append("the disk or the journal is full: no new plans, rolling back still works")
         if not desk.settings.rollback_enabled:

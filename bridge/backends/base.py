@@ -37,13 +37,15 @@ class Reading:
     """What is in force now, read from the testbed itself.
 
     `at_s` is the testbed's own clock; `next_sequence` the number of the first window that begins after this reading;
-    `automation` says whether something of the testbed's own (an autoscaler) may move controls.
+    `automation` says whether something of the testbed's own (an autoscaler) may move controls. `problems` are lines for
+    people on what is wrong beside that (a source of telemetry that is silent); they stand in the agent's status.
     """
 
     controls: Mapping[str, float]
     at_s: float
     next_sequence: int
     automation: bool = False
+    problems: tuple[str, ...] = ()
 
 
 @runtime_checkable

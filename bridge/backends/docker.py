@@ -134,6 +134,7 @@ class DockerBackend:
             at_s=at_s,
             next_sequence=self._recorder.next_sequence(at_s),
             automation=automation == "running",
+            problems=tuple(dict.fromkeys(source.problem for source in self._sources if source.problem)),
         )
 
     def apply(self, values: Mapping[str, float], *, settle_s: float) -> Reading:

@@ -21,7 +21,7 @@ from bridge.telemetry.source import Now, SourceMetric
 from col.errors import InputError, UnreachableError
 from col.plant import Metric, Windows
 
-__all__ = ["KafkaPublisher", "KafkaSource", "make_source"]
+__all__ = ["KafkaPublisher", "KafkaSource", "make_publisher", "make_source"]
 
 _POLL_MS, _START_S, _STOP_S = 200, 20.0, 5.0
 _COVERED = 0.5
@@ -35,11 +35,7 @@ def make_source(config: Mapping[str, object], now: Now) -> KafkaSource:
     the published testbed for these numbers.
     """
     table = Table(config, "kafka")
-    dus, cus = table.texts("dus"), table.texts("cus")
-    try:
-        columns = read_columns({**published_columns(dus, cus), **table.mapping("columns")})
-    except InputError as error:
-        raise InputError(str(error), source="telemetry kafka") from error
+    columns = _columns(table)
     if not columns:
         raise table.wrong("columns", 'missing: which columns are which metrics, such as {thp_dl_1 = "throughput"}')
     source = KafkaSource(
@@ -51,6 +47,30 @@ def make_source(config: Mapping[str, object], now: Now) -> KafkaSource:
     )
     table.done()
     return source
+
+
+def make_publisher(config: Mapping[str, object]) -> KafkaPublisher:
+    """Return the publisher of an agent's `[publish]` table: `kafka` (HOST:PORT), `topic`, and columns as of a source.
+
+    Metrics without a column go under our own names.
+
+    Raises:
+        InputError: a key is missing, unknown or wrong, or the package aiokafka is not installed.
+    """
+    table = Table(config, "publish")
+    bootstrap, topic, columns = table.text("kafka"), table.text("topic"), _columns(table)
+    table.done()
+    _library()
+    return KafkaPublisher(bootstrap, topic, columns=columns)
+
+
+def _columns(table: Table) -> tuple[Column, ...]:
+    """Return the columns that a table names, those of the published testbed among them."""
+    dus, cus = table.texts("dus"), table.texts("cus")
+    try:
+        return read_columns({**published_columns(dus, cus), **table.mapping("columns")})
+    except InputError as error:
+        raise InputError(str(error), source="telemetry kafka") from error
 
 
 class KafkaSource(ListeningSource):

@@ -58,6 +58,7 @@ class ScriptedBackend:
     calls: list[tuple[str, object]] = field(default_factory=list)
     before_call: Callable[[str], None] = lambda name: None
     after_call: Callable[[str], None] = lambda name: None
+    problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._origin_s = self.clock.monotonic()
@@ -180,7 +181,11 @@ class ScriptedBackend:
     def _reading(self) -> Reading:
         next_sequence = self._sequence if self.testbed_s <= self._next_start_s else self._sequence + 1
         return Reading(
-            controls=dict(self.values), at_s=self.testbed_s, next_sequence=next_sequence, automation=self.automation
+            controls=dict(self.values),
+            at_s=self.testbed_s,
+            next_sequence=next_sequence,
+            automation=self.automation,
+            problems=self.problems,
         )
 
     def _begin(self, name: str, argument: object = None) -> Fault:

@@ -73,6 +73,7 @@ def test_a_configuration_comes_back_from_its_text(tmp_path: Path) -> None:
             config_in(tmp_path),
             backend_options={"socket": "a b.sock", "speed": 2.0, "deep": {"x": [1, 2]}},
             tls=None,
+            publish={"kafka": "127.0.0.1:9092", "topic": "windows"},
             token_file=tmp_path / "token",
             trusted_keys=(tmp_path / "signing.pub",),
             engine=replace(
@@ -90,6 +91,7 @@ def test_a_configuration_comes_back_from_its_text(tmp_path: Path) -> None:
     assert config.engine.exploration == ENGINE.exploration
     assert not config.engine.rollback_enabled
     assert config.backend_options == {"socket": "a b.sock", "speed": 2.0, "deep": {"x": [1, 2]}}
+    assert config.publish == {"kafka": "127.0.0.1:9092", "topic": "windows"}
     assert agent_config_text(config) == text
     tls = Tls(cert=tmp_path / "c", key=tmp_path / "k", client_ca=tmp_path / "a", operators=frozenset({"olga"}))
     beyond = replace(config, tls=tls, listen="0.0.0.0:5", token_file=None)
@@ -190,6 +192,16 @@ def test_health_tells_the_agent_from_its_link_to_the_testbed(folder: Path) -> No
         assert health_of(world.address, SERVICE) == SERVING
         del world.testbed.always["read"]
         until(lambda: health_of(world.address, LINK) == SERVING)
+
+
+def test_a_silent_source_of_telemetry_stands_in_the_status_until_it_is_heard_again(folder: Path) -> None:
+    with wire_world(folder) as world:
+        wait_for_windows(world.client)
+        world.testbed.problems = ("iperf3 at 127.0.0.1:5201: nothing heard for 9 s",)
+        until(lambda: world.testbed.problems[0] in world.client.status().problems)
+        said = world.testbed.problems[0]
+        world.testbed.problems = ()
+        until(lambda: said not in world.client.status().problems)
 
 
 def test_reflection_is_there_by_flag_only(folder: Path) -> None:

@@ -316,3 +316,11 @@ def test_a_tunnel_that_ssh_cannot_make_says_what_ssh_says() -> None:
     with pytest.raises(UnreachableError, match=r"ssh (says .*refused|cannot be started)"):
         tunnel.url()
     tunnel.close()
+
+
+def test_a_source_of_telemetry_that_nobody_answers_for_is_a_problem_of_the_reading(
+    make: Callable[..., DockerBackend],
+) -> None:
+    silent = '[telemetry.core]\nsource = "open5gs"\namf = "http://127.0.0.1:9"\n'
+    backend = make(extra=silent)
+    wait_until(lambda: any("127.0.0.1:9" in p for p in backend.read().problems), "the reading says what is silent")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bridge.backends.docker_sampler import workload_metrics
-from bridge.telemetry.kafka import KafkaPublisher, KafkaSource
+from bridge.telemetry.kafka import KafkaPublisher, KafkaSource, make_publisher
 from bridge.telemetry.kafka_columns import read_columns, read_message, write_window
 from bridge.telemetry.registry import load_source
 from bridge.telemetry.source import TelemetrySource
@@ -21,6 +21,7 @@ from bridge.telemetry.units import UNIT_OF, stem_of, unit_factor
 from col.errors import InputError, UnreachableError
 from col.plant import Provenance, Windows
 from tests.bridge.telemetry_contract import HandClock, Peer, TelemetryContract, wait_until
+from tests.bridge.wire_world import short_folder, wire_world
 from twin.topology import Gnb, Host, Topology
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
@@ -157,6 +158,32 @@ def test_a_broker_that_is_not_there_takes_no_windows():
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
         publisher.publish(make_windows())
     publisher.close()
+
+
+def test_an_agent_publishes_the_windows_that_it_records_from_its_start_on(broker, clock):
+    source = load_source({**TestKafka.table, **broker.keys(), "columns": {"thp_dl_1": "late_a"}}, clock)
+    source.start()
+    broker.wait_ready(source)
+    publish = {"kafka": broker.bootstrap, "topic": broker.topic}
+    with short_folder() as folder, wire_world(folder, publish=publish) as world:
+        wait_until(lambda: source.last_heard_s is not None, "a window of the agent is heard")
+        recorded = len(world.client.windows(0, 10))
+    assert recorded > 0
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ({"topic": "t"}, "publish: kafka: missing"),
+        ({"kafka": "127.0.0.1:9", "topic": ""}, "publish: topic"),
+        ({"kafka": "127.0.0.1:9", "topic": "t", "topc": "t"}, "publish: topc = 't': no such key"),
+    ],
+)
+def test_a_wrong_table_of_publishing_gets_one_line(table, line):
+    with pytest.raises(InputError) as caught:
+        make_publisher(table)
+    assert line in str(caught.value)
 
 
 def test_what_waited_at_a_broker_that_was_away_is_of_the_time_when_it_was_sent(clock):
