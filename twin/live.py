@@ -9,24 +9,23 @@ Time is counted in slots of 1 ms since the run's start.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import simpy
 
 from col.errors import InputError
 from col.plant import Intervention, Windows
+from twin.mechanism import Process, RunEvent
 from twin.ran_state import RanState, make_autoscaler
 from twin.scenario_model import Scenario
 from twin.streams import Streams
 from twin.traffic import PassiveWalk, operating_path
 
 __all__ = ["FRAME_SLOTS", "Disturbance", "LiveRun", "LiveWindow", "LoadLaw", "windows_table"]
-
-Process = Generator[simpy.Event, Any, None]
 
 FRAME_SLOTS = 1000
 """The data plane lags behind by at most this, so that whoever sets a control waits for one frame, not for a window."""
@@ -94,10 +93,10 @@ class LiveRun:
         missing = [c.name for c in self._description.controls if c.name not in base]
         if missing:
             raise InputError("a live run needs a value for every control", key=missing[0])
-        self._ran = RanState(scenario, streams, self._env, self._checked(base), {})
-        self._law = law
         self._autoscaler = make_autoscaler(scenario, streams) if law is LoadLaw.PASSIVE else None
-        self._automation = self._autoscaler is not None and automation is not False
+        acts = self._autoscaler is not None and automation is not False
+        self._ran = RanState(scenario, streams, self._env, self._checked(base), {}, automation=acts)
+        self._law = law
         self._walk = PassiveWalk(scenario.passive_load, scenario.window.length_s, streams, self._ran.cells)
         self._next_sequence = first_sequence
         self._disturbance = disturbance
@@ -127,7 +126,12 @@ class LiveRun:
     @property
     def automation(self) -> bool:
         """Whether the autoscaler may move controls."""
-        return self._automation
+        return self._ran.automation
+
+    @property
+    def events(self) -> Sequence[RunEvent]:
+        """What was noted in the run so far, in order; only the latest of very many."""
+        return self._ran.events
 
     @property
     def has_autoscaler(self) -> bool:
@@ -180,7 +184,7 @@ class LiveRun:
         """
         if enabled and self._autoscaler is None:
             raise InputError("there is no autoscaler under the operating load", key="automation", value=enabled)
-        self._automation = enabled
+        self._ran.automation = enabled
 
     def _checked(self, values: Mapping[str, float]) -> dict[str, float]:
         self._description.check(Intervention(values))
@@ -219,9 +223,10 @@ class LiveRun:
     def _begin_window(self, seen: Mapping[str, float]) -> None:
         """Begin a window now, after a time of which the metrics are known: whoever follows them acts at this point."""
         self._window_start = self.now_ms
+        self._ran.seen(seen)
         if self._law is LoadLaw.PASSIVE:
             self._ran.offer(self._walk.step())
-        if self._autoscaler is not None and self._automation:
+        if self._autoscaler is not None and self.automation:
             self._ran.apply(self._autoscaler.decide(seen))
         if self._disturbance is not None:
             self._disturbance.seen(seen)

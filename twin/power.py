@@ -57,13 +57,17 @@ class HostPower:
         self._noise, self._drift = noise, drift
         self._state = float(drift.standard_normal())
 
-    def read_w(self, busy_cores: float) -> float:
-        """Return the mean power of the window that ends now and move the drift on."""
+    def read_w(self, busy_cores: float, powered: float = 1.0) -> float:
+        """Return the mean power of the window that ends now and move the drift on.
+
+        `powered` is the share of the window that the host had power at all; `busy_cores` is a mean over all of it.
+        """
         parameters = self._parameters
+        busy_cores = busy_cores / powered if powered > 0.0 else 0.0
         watts = parameters.mean_w(busy_cores, self._cores) + parameters.drift_w * self._state
         watts += parameters.noise_w * float(self._noise.standard_normal())
         self._state = self._keep * self._state + math.sqrt(1.0 - self._keep**2) * float(self._drift.standard_normal())
-        return watts
+        return watts * powered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,16 +8,16 @@ Time is counted in slots of 1 ms, as integers.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
 from twin.autoscaler import Autoscaler
-from twin.ran_state import DATA_PLANE_STREAMS, RanState, make_autoscaler
+from twin.mechanism import Process, RunEvent
+from twin.ran_state import AFTER_MECHANISMS, DATA_PLANE_STREAMS, RanState, make_autoscaler
 from twin.scenario_model import Scenario
 from twin.streams import Streams
 from twin.traffic import operating_path, passive_path
@@ -25,7 +25,6 @@ from twin.traffic import operating_path, passive_path
 __all__ = ["DATA_PLANE_STREAMS", "RunPlan", "RunRecord", "passive_plan", "simulate", "trial_plan"]
 
 FloatArray = NDArray[np.float64]
-Process = Generator[simpy.Event, Any, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +47,19 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """The windows of one run in order: times since the run's start, controls in force and metrics, shapes (n,)."""
+    """The windows of one run in order: times since the run's start, controls in force and metrics, shapes (n,).
+
+    `metrics` are those that the scenario's plant shows; `hidden` is whatever else was computed in each window, latent
+    variables of the causal graph among it. `events` is what happened besides, in order.
+    """
 
     run: int
     start_s: FloatArray
     end_s: FloatArray
     controls: Mapping[str, FloatArray]
     metrics: Mapping[str, FloatArray]
+    hidden: Mapping[str, FloatArray] = field(default_factory=dict)
+    events: tuple[RunEvent, ...] = ()
 
 
 def passive_plan(scenario: Scenario, base: Mapping[str, float]) -> RunPlan:
@@ -90,7 +95,7 @@ class _Run:
     def __init__(self, scenario: Scenario, plan: RunPlan, streams: Streams) -> None:
         self._scenario, self._plan, self._streams = scenario, plan, streams
         self._env = simpy.Environment()
-        self._ran = RanState(scenario, streams, self._env, plan.base, plan.held)
+        self._ran = RanState(scenario, streams, self._env, plan.base, plan.held, automation=plan.autoscaled)
         self._window_closed = self._env.event()
         self._seen: list[tuple[dict[str, float], dict[str, float]]] = []
 
@@ -105,13 +110,16 @@ class _Run:
         env.run(env.process(self._monitor()))
         starts = plan.first_window + self._scenario.window_slots * np.arange(plan.windows)
         controls, metrics = ([row[part] for row in self._seen] for part in (0, 1))
-        names = [metric.name for metric in topology.metrics()]
+        names = dict.fromkeys(metric.name for metric in topology.metrics())
+        hidden = [name for name in (metrics[0] if metrics else {}) if name not in names]
         return RunRecord(
             run=self._streams.run,
             start_s=starts / 1000.0,
             end_s=(starts + self._scenario.window_slots) / 1000.0,
             controls={name: np.array([row[name] for row in controls]) for name in topology.control_names},
             metrics={name: np.array([row[name] for row in metrics]) for name in names},
+            hidden={name: np.array([row[name] for row in metrics]) for name in hidden},
+            events=tuple(self._ran.events),
         )
 
     def _frames(self) -> Process:
@@ -138,7 +146,7 @@ class _Run:
 
     def _interventions(self) -> Process:
         for at, values in self._plan.interventions:
-            yield self._env.timeout(at - self._env.now)
+            yield self._ran.wait(at - self._ran.now_ms, priority=AFTER_MECHANISMS)
             self._ran.apply(values)
 
     def _autoscaling(self, autoscaler: Autoscaler) -> Process:
@@ -161,3 +169,4 @@ class _Run:
     def _close_window(self, metrics: Mapping[str, float]) -> None:
         closed, self._window_closed = self._window_closed, self._env.event()
         closed.succeed(metrics)
+        self._ran.seen(metrics)

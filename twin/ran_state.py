@@ -7,7 +7,9 @@ intervenes and their length is free. Time is counted in slots of 1 ms, as intege
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import simpy
@@ -15,16 +17,21 @@ from numpy.typing import NDArray
 
 from twin.autoscaler import Autoscaler
 from twin.dataplane import DataPlane
+from twin.mechanism import RunEvent
+from twin.mechanisms import mechanisms
 from twin.power import HostPower, Neighbour
 from twin.scenario_model import Scenario
 from twin.streams import Streams
 from twin.windows import window_metrics
 
-__all__ = ["DATA_PLANE_STREAMS", "RanState", "make_autoscaler"]
+__all__ = ["AFTER_MECHANISMS", "DATA_PLANE_STREAMS", "RanState", "make_autoscaler"]
 
 FloatArray = NDArray[np.float64]
 
 DATA_PLANE_STREAMS = ("slot", "slow_du", "slow_cu", "phase")
+AFTER_WINDOWS, AFTER_MECHANISMS = 2, 3
+"""Order of events at the same time; windows are closed before, at SimPy's own priority 1."""
+_MOST_EVENTS = 100_000
 
 
 class RanState:
@@ -37,30 +44,71 @@ class RanState:
         env: simpy.Environment,
         base: Mapping[str, float],
         held: Mapping[str, float],
+        *,
+        automation: bool = False,
     ) -> None:
         self.scenario, self.env = scenario, env
         self.topology = scenario.topology
-        self._held = held
+        self.held = dict(held)
+        self.automation = automation
+        """Whether anything but the operator may move controls now; mechanisms that set controls ask first."""
         self._rows = {gnb.cell: row for row, gnb in enumerate(self.topology.gnbs)}
         self._du, self._cu = _run_effects(scenario, streams, held)
         generators = {name: streams.generator(name) for name in DATA_PLANE_STREAMS}
-        self._plane = DataPlane(scenario.cells(), generators, du_factor=self._du, cu_factor=self._cu)
+        self.plane = DataPlane(scenario.cells(), generators, du_factor=self._du, cu_factor=self._cu)
         self.controls: dict[str, float] = {}
-        self._done = 0
-        self.apply(base)
+        self._done = self._read_at = 0
+        self._elapsed_ms = 0.0
+        self._events: deque[RunEvent] = deque(maxlen=_MOST_EVENTS)
+        self._scaled = dict.fromkeys(self._rows, 1.0)
+        self._slowed: dict[int, dict[str, tuple[float, float]]] = {cell: {} for cell in self._rows}
         self._meters = _meters(scenario, streams)
         self._neighbours = _neighbours(scenario, streams)
+        self.mechanisms = mechanisms(scenario, streams, self)
+        self._offered_by_others = any(mechanism.drives_load for mechanism in self.mechanisms)
+        self.apply(base)
+        for mechanism in self.mechanisms:
+            for process in mechanism.processes(self):
+                env.process(process)
 
     @property
     def cells(self) -> int:
         """How many cells there are."""
         return len(self._rows)
 
+    @property
+    def now_ms(self) -> int:
+        """Time since the run's start in ms."""
+        return int(self.env.now)
+
+    @property
+    def events(self) -> Sequence[RunEvent]:
+        """What was noted so far, in order; of a run without end only the latest."""
+        return tuple(self._events)
+
+    def row(self, cell: int) -> int:
+        """Return the data plane's number of a cell."""
+        return self._rows[cell]
+
+    def wait(self, delay_ms: float, *, priority: int = AFTER_WINDOWS) -> simpy.Event:
+        """Return an event `delay_ms` from now (rounded up to whole ms), which at that time comes after closed windows.
+
+        SimPy's own timeouts would come before or after them by the accident of when they were made.
+        """
+        event = simpy.Event(self.env)
+        event._ok, event._value = True, None
+        self.env.schedule(event, priority=priority, delay=max(0, math.ceil(delay_ms)))  # type: ignore[arg-type]
+        return event
+
+    def note(self, kind: str, subject: str, **values: float | str) -> None:
+        """Note something that happens now; see `RunEvent`."""
+        self._events.append(RunEvent(at_ms=self.now_ms, kind=kind, subject=subject, values=values))
+
     def catch_up(self) -> None:
         """Bring the data plane up to now."""
         now = int(self.env.now)
         if now > self._done:
-            self._plane.advance(now - self._done)
+            self.plane.advance(now - self._done)
             self._done = now
 
     def apply(self, values: Mapping[str, float]) -> None:
@@ -70,27 +118,56 @@ class RanState:
         for gnb in self.topology.gnbs:
             du, cu = f"cpu_du_{gnb.cell}", f"cpu_cu_{gnb.cu}"
             if du in values or cu in values:
-                self._plane.set_quota(self._rows[gnb.cell], du_cores=self.controls[du], cu_cores=self.controls[cu])
+                self.plane.set_quota(self._rows[gnb.cell], du_cores=self.controls[du], cu_cores=self.controls[cu])
+        for mechanism in self.mechanisms:
+            mechanism.apply(values)
 
     def offer(self, load_mbps: FloatArray) -> None:
-        """Change what the senders offer, shape (cells, 2)."""
+        """Change what the senders offer, shape (cells, 2); nothing where a mechanism drives the load."""
         self.catch_up()
-        held = self._held
+        if self._offered_by_others:
+            return
+        held = self.held
         for (cell, row), (down, up) in zip(self._rows.items(), load_mbps, strict=True):
-            self._plane.set_load(
+            self.plane.set_load(
                 row, dl_mbps=held.get(f"load_dl_{cell}", float(down)), ul_mbps=held.get(f"load_ul_{cell}", float(up))
             )
 
     def scale_demand(self, cell: int, factor: float) -> None:
         """Multiply the compute demand of a cell's DU and CU, as this run has it, by `factor` from now on."""
         self.catch_up()
-        row = self._rows[cell]
-        self._plane.set_demand(row, du_factor=self._du[row] * factor, cu_factor=self._cu[row] * factor)
+        self._scaled[cell] = factor
+        self._set_demand(cell)
+
+    def slow_down(self, source: str, cell: int, *, du_factor: float = 1.0, cu_factor: float = 1.0) -> None:
+        """Multiply the compute demand of a cell's DU and CU on behalf of `source` from now on.
+
+        The factors of different sources multiply each other and `scale_demand`; 1 takes a source's effect away.
+        """
+        self.catch_up()
+        self._slowed[cell][source] = (du_factor, cu_factor)
+        self._set_demand(cell)
+
+    def _set_demand(self, cell: int) -> None:
+        row, du, cu = self._rows[cell], self._scaled[cell], self._scaled[cell]
+        for du_factor, cu_factor in self._slowed[cell].values():
+            du, cu = du * du_factor, cu * cu_factor
+        self.plane.set_demand(row, du_factor=self._du[row] * du, cu_factor=self._cu[row] * cu)
 
     def read(self) -> dict[str, float]:
-        """Return the metrics of cells and CUs since they were last read."""
+        """Return the metrics of cells, CUs and mechanisms since they were last read."""
         self.catch_up()
-        return window_metrics(self._plane.take_counters().columns, self.topology, 8.0 * self.scenario.payload_bytes)
+        self._elapsed_ms, self._read_at = float(self.now_ms - self._read_at), self.now_ms
+        counters = self.plane.take_counters().columns
+        metrics = window_metrics(counters, self.topology, 8.0 * self.scenario.payload_bytes)
+        for mechanism in self.mechanisms:
+            metrics.update(mechanism.metrics(self, self._elapsed_ms))
+        return metrics
+
+    def seen(self, metrics: Mapping[str, float]) -> None:
+        """Tell the mechanisms the metrics of the time that was just read."""
+        for mechanism in self.mechanisms:
+            mechanism.seen(metrics)
 
     def host_metrics(
         self, metrics: Mapping[str, float], stray_cores: Mapping[str, float] | None = None
@@ -100,16 +177,19 @@ class RanState:
         `stray_cores` is what else kept a host busy, mean over the window; no metric but power shows it.
         """
         out: dict[str, float] = {}
+        others = [mechanism.busy_cores(self._elapsed_ms) for mechanism in self.mechanisms]
+        others += [] if stray_cores is None else [stray_cores]
+        up = [mechanism.host_up(self._elapsed_ms) for mechanism in self.mechanisms]
         for host in self.topology.hosts:
             if host.name in self._neighbours:
                 limits = sum(self.controls[name] for name in self.topology.limits_of_host(host.name))
                 name = f"cpuu_nn_{host.name}"
-                out[name] = self._held.get(name, self._neighbours[host.name].use_cores(limits))
+                out[name] = self.held.get(name, self._neighbours[host.name].use_cores(limits))
             use = {**metrics, **out}
             busy = sum(use[name] for name in self.topology.use_of_host(host.name))
-            if stray_cores is not None:
-                busy += stray_cores.get(host.name, 0.0)
-            out[f"pow_{host.name}"] = self._meters[host.name].read_w(busy)
+            busy += sum(cores.get(host.name, 0.0) for cores in others)
+            powered = math.prod(share.get(host.name, 1.0) for share in up)
+            out[f"pow_{host.name}"] = self._meters[host.name].read_w(busy, powered)
         return out
 
 
