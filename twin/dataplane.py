@@ -139,6 +139,14 @@ class DataPlane:
                 raise InputError("must be above 0 and at most 100", key="factor", value=factor)
             self._par[cell, column] = factor
 
+    def set_parallelism(self, cell: int, *, du: float | None = None, cu: float | None = None) -> None:
+        """Set how many CPU-ms a ms a cell's DU or CU runs at from now on, while it has work: what its host leaves it."""
+        for column, pace in ((kn.P_DU_PAR, du), (kn.P_CU_PAR, cu)):
+            if pace is not None:
+                if not 0.0 < pace <= 1024.0:
+                    raise InputError("must be above 0 and at most 1024", key="parallelism", value=pace)
+                self._par[cell, column] = pace
+
     def set_load(self, cell: int, *, dl_mbps: float, ul_mbps: float) -> None:
         """Set what is offered at the senders of a cell in Mbit/s, shared equally by its UEs."""
         for way, column, mbps in ((0, kn.P_IV_DL, dl_mbps), (1, kn.P_IV_UL, ul_mbps)):
@@ -207,6 +215,15 @@ class DataPlane:
         self._counters[:] = 0.0
         self._hist[:] = 0
         return Counters(columns)
+
+    def peek(self, counter: str) -> FloatArray:
+        """Return one of the kernel's counters since they were last taken, shape (g,), without taking it."""
+        return self._counters[:, kn.COUNTERS.index(counter)].copy()
+
+    def backlog_bits(self, cell: int, *, dl: bool) -> float:
+        """Return what the queues of a cell's UEs hold now in one direction, without taking anything."""
+        counts = self._cnt[cell, 0 if dl else 1]
+        return float(counts[:, kn.C_IN].sum() * self._par[cell, kn.P_BITS] - counts[:, kn.C_SENT].sum())
 
     def packet_log(self, cell: int) -> PacketLog:
         """Return the packets of a cell logged so far, in order of delivery."""
