@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from col.errors import InputError
+from twin.air import AirInterface
 
 __all__ = [
     "CFS_PERIOD_MS",
@@ -20,6 +21,7 @@ __all__ = [
     "DuCompute",
     "GrantPolicy",
     "LinkParameters",
+    "Scheduler",
 ]
 
 CFS_PERIOD_MS = 100.0
@@ -36,6 +38,20 @@ class GrantPolicy(StrEnum):
 
     SPREAD = "spread"
     BATCH = "batch"
+
+
+class Scheduler(StrEnum):
+    """How the MAC shares the PRBs of a slot among UEs with data.
+
+    RR: each gets what it needs up to an equal share (PRBs // UEs); what is left goes round in turn, to each what it
+    still needs. PF (proportional fair): UE by UE in the order of falling r / R^`pf_fairness`, each what it needs, as
+    far as PRBs go; ties in turn. r is what all PRBs of the carrier would carry with its MCS; R, at least 1 bit, is the
+    average of the bits granted to it per slot, R += (bits - R) / `pf_slots` after every slot served in time.
+    The turn begins with the UE after the one of the last slot served in time.
+    """
+
+    RR = "rr"
+    PF = "pf"
 
 
 def _check_numbers(value: Any) -> None:
@@ -163,6 +179,17 @@ class CellParameters:
     """Slots between the scheduling of a downlink slot and its transmission (`max_processing_delay_slots` of srsRAN)."""
     buffer_packets: int = 128
     """Packets that a UE's queue holds in each direction; more are dropped."""
+    scheduler: Scheduler = Scheduler.RR
+    pf_fairness: float = 2.0
+    """Exponent of the average in the proportional fair metric (srsRAN's default)."""
+    pf_slots: float = 100.0
+    """Memory of that average."""
+    ue_slots: int = 0
+    """Most UEs that can be attached at a time (at least `n_ue`, which are from the start); 0: the `n_ue`, for good."""
+    base_prb_share: float = 0.5
+    """Share of the base demand of a slot that is in proportion to the carrier's width, where that is changed [A]."""
+    air: AirInterface | None = None
+    """Blocks that fail and MCS that follow the SNR; None: every block is decoded, and `bits_per_prb_*` hold."""
     du: DuCompute = field(default_factory=DuCompute)
     cu: CuCompute = field(default_factory=CuCompute)
     links: LinkParameters = field(default_factory=LinkParameters)
@@ -173,5 +200,11 @@ class CellParameters:
             raise InputError("must lie in 1 to 64", key="n_ue", value=self.n_ue)
         if not 1 <= self.buffer_packets <= 4000:
             raise InputError("must lie in 1 to 4000", key="buffer_packets", value=self.buffer_packets)
+        if self.ue_slots and not self.n_ue <= self.ue_slots <= 64:
+            raise InputError(f"must be 0 or lie in {self.n_ue} (n_ue) to 64", key="ue_slots", value=self.ue_slots)
+        if self.pf_slots < 1:
+            raise InputError("must be at least 1", key="pf_slots", value=self.pf_slots)
+        if self.air is not None and (self.full_buffer_dl or self.full_buffer_ul):
+            raise InputError("full buffers have no UEs, so they have no air interface", key="full_buffer")
         if max(self.cap_prb_dl, self.cap_prb_ul) > self.n_prb:
             raise InputError(f"must be at most n_prb ({self.n_prb})", key="cap_prb", value=self.cap_prb_dl)

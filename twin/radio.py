@@ -2,8 +2,8 @@
 
 They are 5.1.3.1-1 and -2 (MCS), 5.2.2.1-2 and -3 (CQI) and 5.1.3.2-1 (block sizes).
 
-The recordings that the twin is calibrated on carry no radio errors (the radio always acknowledges), so SNR only
-chooses the MCS here; lost blocks come from late slots, in the data plane.
+The recordings that the twin is calibrated on carry no radio errors (the radio always acknowledges), so without
+`twin.link_adaptation` SNR only chooses the MCS; lost blocks then come from late slots alone, in the data plane.
 """
 
 from __future__ import annotations
@@ -12,7 +12,19 @@ import math
 from bisect import bisect_right
 from enum import StrEnum
 
-__all__ = ["McsTable", "bits_per_prb", "cqi_efficiency", "mcs_at_snr", "modulation", "snr_threshold_db", "tbs_bits"]
+__all__ = [
+    "McsTable",
+    "bits_per_prb",
+    "cqi_at_snr",
+    "cqi_efficiency",
+    "cqi_thresholds_db",
+    "mcs_at_snr",
+    "mcs_of_cqi",
+    "modulation",
+    "snr_threshold_db",
+    "snr_thresholds_db",
+    "tbs_bits",
+]
 
 
 class McsTable(StrEnum):
@@ -47,6 +59,12 @@ _CQI = {
         (2, (78, 193, 449)), (4, (378, 490, 616)), (6, (466, 567, 666, 772, 873)), (8, (711, 797, 885, 948))
     ),
 }
+# MCS that srsRAN takes at a CQI of 1..15 (lib/scheduler/support/mcs_calculator.cpp).
+_MCS_OF_CQI = {
+    McsTable.QAM64: (0, 0, 2, 4, 6, 8, 11, 13, 15, 18, 20, 22, 24, 26, 28),
+    McsTable.QAM256: (0, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27),
+}
+_LOWEST_CQI_DB = -2.0  # [A] how far below the threshold of MCS 0 a CQI of 1 reaches, where 2 means that MCS too
 # SINR at 10 % block error in AWGN [dB], near 25 PRB, from the link-level curves of ns-3 5G-LENA.
 _SNR_DB = {
     McsTable.QAM64: (
@@ -132,6 +150,29 @@ def mcs_at_snr(snr_db: float, table: McsTable, *, cap: int | None = None) -> int
     """Return the highest MCS that `snr_db` supports, at most `cap`; index 0 below the lowest threshold."""
     best = max(0, bisect_right(_SNR_DB[table], snr_db) - 1)
     return best if cap is None else min(best, cap)
+
+
+def snr_thresholds_db(table: McsTable) -> tuple[float, ...]:
+    """Return `snr_threshold_db` of every MCS of a table, rising."""
+    return _SNR_DB[table]
+
+
+def mcs_of_cqi(cqi: int, table: McsTable) -> int:
+    """Return the MCS that srsRAN takes at a CQI of 1..15."""
+    return _MCS_OF_CQI[table][cqi - 1]
+
+
+def cqi_thresholds_db(table: McsTable) -> tuple[float, ...]:
+    """Return the least SNR [dB] at which a UE reports CQI 1, 2, ... 15: that of its MCS in `mcs_of_cqi`."""
+    thresholds = [_SNR_DB[table][mcs] for mcs in _MCS_OF_CQI[table]]
+    if thresholds[0] == thresholds[1]:
+        thresholds[0] += _LOWEST_CQI_DB
+    return tuple(thresholds)
+
+
+def cqi_at_snr(snr_db: float, table: McsTable) -> int:
+    """Return the CQI that a UE reports at an SNR; 0 (out of range) below the lowest threshold."""
+    return bisect_right(cqi_thresholds_db(table), snr_db)
 
 
 def tbs_bits(re_per_prb: int, n_prb: int, mcs: int, table: McsTable, *, layers: int = 1) -> int:
