@@ -1,46 +1,79 @@
-"""The causal graph of the twin, generated from its topology.
+"""The causal graph of a scenario: the templates of `twin.causal_table` joined over a topology.
 
-One template per cell, CU and host; the DU-to-CU map and the hosts decide how the templates join.  Every arrow states a
-mechanism of the twin, and what is absent is a claim that tests check by intervening: a DU's limit moves no other cell,
-a CU's limit does not move what the DU stage could carry.
+Every arrow states a mechanism of the twin, and what is absent is a claim that tests check by intervening: a DU's limit
+moves no other cell, a CU's limit does not move what the DU stage could carry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
+from col.errors import InputError
 from col.expression import Expression
-from col.graph import CausalGraph, NodeKind
+from col.graph import CausalGraph, Edge, NodeKind
 from col.plant import MetricKind
-from twin.topology import Gnb, Topology
+from twin.causal_table import Arrow, CausalTable, MechanismRows, Scope, Variable, causal_table
+from twin.topology import Topology
 
-__all__ = ["causal_graph", "derivations"]
+__all__ = ["causal_graph", "derivations", "split_name"]
 
-Edge = tuple[str, str]
+_KINDS = {MetricKind.TARGET: NodeKind.TARGET, MetricKind.OBSERVABLE: NodeKind.OBSERVABLE}
 
 
-def causal_graph(topology: Topology, assumed: Sequence[Edge] = ()) -> CausalGraph:
-    """Return the graph: edges within a window, lagged edges, and the autoscaler's lagged edges into the controls.
+def causal_graph(
+    topology: Topology,
+    assumed: Sequence[Edge] = (),
+    *,
+    removed: Collection[Edge] = (),
+    regime: Iterable[Edge] | None = None,
+    table: str | CausalTable = "ran",
+) -> CausalGraph:
+    """Return the graph: edges within a window, lagged edges, and the lagged edges of whoever sets the controls.
 
-    `assumed` are arrows within a window that somebody wants to allow for besides those of the mechanisms.
+    The topology's mechanisms decide which sections of the table hold. `assumed` are arrows within a window that
+    somebody wants to allow for besides those of the mechanisms, and `removed` some of those, within a window or lagged,
+    that he denies. `regime` are (variable read in the window before, control set); None means the autoscaler's, which
+    follows the loads.
 
-    Latent: `run_*` the random effect of a process run, `wd_*` CPU demand, `ps_*` throttle state, `drift_*` of the
-    power. Loads are exogenous and measured.
+    A kind of control that the topology lacks is a constant and no variable; a metric that it lacks is left out.
+
+    Raises:
+        InputError: an unknown name or a cycle among `assumed`, or `removed` names an arrow that is not there.
     """
+    table = causal_table(table) if isinstance(table, str) else table
+    active = table.active({*topology.mechanisms, *(["neighbour"] if topology.neighbour else [])})
+    variables = {variable.stem: variable for row in active for variable in row.variables}
+    elements = _Elements(topology)
     kinds: dict[str, NodeKind] = {name: NodeKind.CONTROL for name in topology.control_names}
-    for metric in topology.metrics():
-        if metric.name.startswith("load_"):
-            kinds[metric.name] = NodeKind.EXOGENOUS
-        else:
-            kinds[metric.name] = NodeKind.TARGET if metric.kind is MetricKind.TARGET else NodeKind.OBSERVABLE
-    edges = [*_cell_edges(topology), *_cu_edges(topology), *_host_edges(topology)]
-    lagged = [*_lagged(topology)]
-    for edge in (*edges, *lagged):
-        for name in edge:
-            kinds.setdefault(name, NodeKind.LATENT)
-    edges += assumed
-    regime = [(load, control) for control, loads in topology.followed_loads().items() for load in loads]
-    return CausalGraph(nodes=kinds, edges=tuple(edges), lagged=tuple(lagged), regime=tuple(regime))
+    kinds |= {metric.name: _KINDS[metric.kind] for metric in topology.metrics()}
+    unmeasured = {
+        f"{variable.stem}_{element}": variable.kind
+        for variable in variables.values()
+        if variable.kind in (NodeKind.LATENT, NodeKind.EXOGENOUS)
+        for element in elements.of(variable.scope)
+    }
+    known = kinds.keys() | unmeasured.keys()
+    edges, lagged = (
+        [edge for arrow in group for edge in elements.join(arrow, variables) if known.issuperset(edge)]
+        for group in _templates(active)
+    )
+    used = {name for edge in chain(edges, lagged) for name in edge}
+    # An exogenous variable that nothing measures is as good as latent; one that something moves is no longer exogenous.
+    outside = {name for name, kind in unmeasured.items() if kind is NodeKind.EXOGENOUS} & kinds.keys()
+    outside -= {head for _, head in edges} | {head for tail, head in lagged if tail not in outside}
+    kinds |= {
+        name: NodeKind.EXOGENOUS if name in outside else NodeKind.LATENT
+        for name in unmeasured
+        if name in outside or (name in used and name not in kinds)
+    }
+    for edge in removed:
+        if edge not in edges and edge not in lagged:
+            raise InputError("there is no such arrow to remove", source="graph", key="removed", value=list(edge))
+    edges, lagged = ([edge for edge in group if edge not in removed] for group in (edges, lagged))
+    if regime is None:
+        regime = [(load, control) for control, loads in topology.followed_loads().items() for load in loads]
+    return CausalGraph(nodes=kinds, edges=(*edges, *assumed), lagged=tuple(lagged), regime=tuple(dict.fromkeys(regime)))
 
 
 def derivations(topology: Topology) -> dict[str, Expression]:
@@ -59,77 +92,56 @@ def derivations(topology: Topology) -> dict[str, Expression]:
     return out
 
 
-def _into(child: str, *parents: str) -> Iterator[Edge]:
-    return ((parent, child) for parent in parents)
+def split_name(name: str) -> tuple[str, str]:
+    """Return the stem of a variable's name and which cell, CU, pair or host it is of: ("ps_du", "1")."""
+    stem, _, element = name.rpartition("_")
+    return stem, element
 
 
-def _cell_edges(topology: Topology) -> Iterator[Edge]:
-    for gnb in topology.gnbs:
-        yield from _du_edges(gnb)
-        yield from _delivery_edges(gnb, topology)
+def _templates(active: Iterable[MechanismRows]) -> tuple[list[Arrow], list[Arrow]]:
+    """Return the arrows within a window and the lagged ones after every mechanism's cuts."""
+    arrows: dict[Arrow, None] = {}
+    past: dict[Arrow, None] = {}
+    for row in active:
+        for kept, cuts, added in ((arrows, row.cuts, row.arrows), (past, row.cuts_past, row.past)):
+            for arrow in cuts:
+                kept.pop(arrow, None)
+            kept.update(dict.fromkeys(added))
+    return list(arrows), list(past)
 
 
-def _du_edges(gnb: Gnb) -> Iterator[Edge]:
-    """DU: demand from load, throttle state from demand and limit, everything that is lost from the throttle state."""
-    i = gnb.cell
-    loads = (f"load_dl_{i}", f"load_ul_{i}")
-    du, cu = f"ps_du_{i}", f"ps_cu_{gnb.cu}"
-    yield from _into(f"wd_du_{i}", *loads, f"run_du_{i}")
-    yield from _into(du, f"wd_du_{i}", f"cpu_du_{i}")
-    # A starved CU sends the DU less to do, hence the CU's state among the parents of use and occupancy.
-    yield from _into(f"cpuu_du_{i}", f"wd_du_{i}", f"cpu_du_{i}", cu)
-    yield from _into(f"prb_dl_{i}", loads[0], du, cu)
-    yield from _into(f"prb_ul_{i}", loads[1], du)
-    for stem in ("stall_du", "late_du", "nok_dl", "nok_ul"):
-        yield from _into(f"{stem}_{i}", du)
-    for way in ("dl", "ul"):
-        yield from _into(f"cap_du_{way}_{i}", *loads, du)
+class _Elements:
+    """The cells, CUs, pairs and hosts of a topology, and which of them have a cell in common."""
 
+    def __init__(self, topology: Topology) -> None:
+        cells = {str(gnb.cell): {gnb.cell} for gnb in topology.gnbs}
+        self._cells: dict[Scope, dict[str, set[int]]] = {
+            Scope.CELL: cells,
+            Scope.CU: {cu: set(topology.cells_of_cu(cu)) for cu in topology.cus},
+            Scope.PAIR: {pair.name: set(pair.cells) for pair in topology.pairs},
+            Scope.HOST: {host.name: {gnb.cell for gnb in topology.gnbs_of_host(host.name)} for host in topology.hosts},
+        }
+        self._at: dict[Scope, dict[int, list[str]]] = {scope: {} for scope in Scope}
+        for scope, elements in self._cells.items():
+            for element, inside in elements.items():
+                for cell in sorted(inside):
+                    self._at[scope].setdefault(cell, []).append(element)
 
-def _delivery_edges(gnb: Gnb, topology: Topology) -> Iterator[Edge]:
-    """Packets end to end: what arrives is the least of what is offered and what each stage could carry."""
-    i, cu = gnb.cell, gnb.cu
-    stages = (f"ps_du_{i}", f"ps_cu_{cu}")
-    yield from _into(f"bs_dl_{i}", f"load_dl_{i}", *stages)
-    yield from _into(f"bsr_{i}", f"load_ul_{i}", *stages)
-    for way in ("dl", "ul"):
-        yield from _into(f"thp_{way}_{i}", f"cap_du_{way}_{i}", f"cap_cu_{cu}", *topology.loads_of_cu(cu))
-        yield from _into(f"dly_{way}_{i}", f"load_{way}_{i}", *stages)
-    yield from _into(f"jit_ul_{i}", f"load_ul_{i}", *stages)
+    def of(self, scope: Scope) -> Iterable[str]:
+        """Return the elements of a scope in the topology's order."""
+        return self._cells[scope]
 
+    def near(self, scope: Scope, cells: Iterable[int]) -> list[str]:
+        """Return the elements of a scope that have one of these cells, in the order of the cells."""
+        return list(dict.fromkeys(element for cell in sorted(cells) for element in self._at[scope].get(cell, ())))
 
-def _cu_edges(topology: Topology) -> Iterator[Edge]:
-    for cu in topology.cus:
-        loads = topology.loads_of_cu(cu)
-        dus = (f"ps_du_{cell}" for cell in topology.cells_of_cu(cu))
-        # Uplink reaches the CU only as far as the DUs let it through.
-        yield from _into(f"wd_cu_{cu}", *loads, *dus, f"run_cu_{cu}")
-        yield from _into(f"ps_cu_{cu}", f"wd_cu_{cu}", f"cpu_cu_{cu}")
-        yield from _into(f"cpuu_cu_{cu}", f"wd_cu_{cu}", f"cpu_cu_{cu}")
-        yield from _into(f"stall_cu_{cu}", f"ps_cu_{cu}")
-        # A rate per busy share: how much actually arrived cancels, the limit and the cost of a packet remain.
-        yield from _into(f"cap_cu_{cu}", *loads, f"cpu_cu_{cu}", f"run_cu_{cu}")
-
-
-def _host_edges(topology: Topology) -> Iterator[Edge]:
-    for host in topology.hosts:
-        yield from _into(f"pow_{host.name}", *topology.use_of_host(host.name), f"drift_{host.name}")
-        if topology.neighbour:
-            yield from _into(f"cpuu_nn_{host.name}", *topology.limits_of_host(host.name))
-
-
-def _lagged(topology: Topology) -> Iterator[Edge]:
-    for gnb in topology.gnbs:
-        i = gnb.cell
-        for stem in ("load_dl", "load_ul", "run_du", "ps_du", "bs_dl", "bsr"):
-            yield (f"{stem}_{i}", f"{stem}_{i}")
-        # Backlog left over is carried, and seen, in the next window.
-        for child in ("prb_dl", "thp_dl", "dly_dl"):
-            yield (f"bs_dl_{i}", f"{child}_{i}")
-        for child in ("prb_ul", "thp_ul", "dly_ul", "jit_ul"):
-            yield (f"bsr_{i}", f"{child}_{i}")
-    for cu in topology.cus:
-        yield (f"run_cu_{cu}", f"run_cu_{cu}")
-        yield (f"ps_cu_{cu}", f"ps_cu_{cu}")
-    for host in topology.hosts:
-        yield (f"drift_{host.name}", f"drift_{host.name}")
+    def join(self, arrow: Arrow, variables: Mapping[str, Variable]) -> Iterator[Edge]:
+        """Yield the arrows of a template between elements that share a cell; none if an end is not there."""
+        if arrow.tail not in variables or arrow.head not in variables:
+            return
+        tail, head = variables[arrow.tail].scope, variables[arrow.head].scope
+        for child, cells in self._cells[head].items():
+            if arrow.through is not None:
+                cells = set().union(*(self._cells[arrow.through][e] for e in self.near(arrow.through, cells)))
+            for parent in self.near(tail, cells):
+                yield f"{arrow.tail}_{parent}", f"{arrow.head}_{child}"
