@@ -27,7 +27,7 @@ def knee_panels(scenario: Scenario) -> list[dict[str, Any]]:
     """
     cell = scenario.cells()[0]
     control = scenario.ranges["cpu_du"]
-    limits = np.linspace(control.lower_cores, control.upper_cores, _LIMITS)
+    limits = np.linspace(control.lower, control.upper, _LIMITS)
     policies = list(GrantPolicy)
     cells = [replace(cell, grant_policy=policy) for policy in policies for _ in limits]
     seeds = np.random.SeedSequence(0, spawn_key=(_STREAM,)).spawn(len(DATA_PLANE_STREAMS))
@@ -35,7 +35,7 @@ def knee_panels(scenario: Scenario) -> list[dict[str, Any]]:
     plane = DataPlane(cells, streams)
     load = scenario.operating_load
     for number, limit in enumerate(np.tile(limits, len(policies))):
-        plane.set_quota(number, du_cores=float(limit), cu_cores=scenario.ranges["cpu_cu"].upper_cores)
+        plane.set_quota(number, du_cores=float(limit), cu_cores=scenario.ranges["cpu_cu"].upper)
         plane.set_load(number, dl_mbps=load.dl_mbps, ul_mbps=load.ul_mbps)
     plane.advance(_WARM_UP_SLOTS)
     plane.take_counters()

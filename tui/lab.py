@@ -139,10 +139,7 @@ def _serve(path: Path) -> int:
 
 def _largest_step(scenario: Scenario) -> dict[str, float]:
     """Return the most that each kind of control may change in one promotion [core]."""
-    return {
-        kind: round(_LARGEST_STEP * (limit.upper_cores - limit.lower_cores), 4)
-        for kind, limit in scenario.ranges.items()
-    }
+    return {kind: round(_LARGEST_STEP * (limit.upper - limit.lower), 4) for kind, limit in scenario.ranges.items()}
 
 
 def _write(files: LabFiles, scenario: Scenario) -> None:

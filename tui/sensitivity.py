@@ -107,12 +107,12 @@ def _needs(scenario: Scenario, variants: list[_Variant]) -> list[float]:
     )
     for number in range(len(jobs)):
         plane.set_load(number, dl_mbps=scenario.operating_load.dl_mbps, ul_mbps=scenario.operating_load.ul_mbps)
-    low = np.where(of_du, du.lower_cores, cu.lower_cores)
-    high = np.where(of_du, du.upper_cores, cu.upper_cores)
-    enough = _delivers(plane, np.full(len(jobs), du.upper_cores), np.full(len(jobs), cu.upper_cores))
+    low = np.where(of_du, du.lower, cu.lower)
+    high = np.where(of_du, du.upper, cu.upper)
+    enough = _delivers(plane, np.full(len(jobs), du.upper), np.full(len(jobs), cu.upper))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        held = _delivers(plane, np.where(of_du, middle, du.upper_cores), np.where(of_du, cu.upper_cores, middle))
+        held = _delivers(plane, np.where(of_du, middle, du.upper), np.where(of_du, cu.upper, middle))
         low, high = np.where(held, low, middle), np.where(held, middle, high)
     least = iter(np.median(np.where(enough, (low + high) / 2, np.inf).reshape(-1, _REPEATS), axis=1))
     found: list[dict[str, float]] = []

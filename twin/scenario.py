@@ -6,19 +6,22 @@ Bad input gets one line with file, key, value and what would be right (`InputErr
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from col.errors import InputError
-from col.problem import Cost
 from col.specification import Specification
 from twin.autoscaler import ScalingRule
 from twin.calibrated import calibrated
 from twin.causal_graph import causal_graph
+from twin.control_kinds import KINDS, ControlRange, read_fixed
 from twin.power import NeighbourParameters, PowerParameters
-from twin.scenario_model import CONTROL_KINDS, Scenario
+from twin.scenario_checks import check_physics
+from twin.scenario_cost import read_cost
+from twin.scenario_model import SCALED_KINDS, Scenario
 from twin.scenario_parts import (
-    ControlRange,
     Mac,
     PassivePhase,
     Radio,
@@ -28,7 +31,9 @@ from twin.scenario_parts import (
     read_links,
     read_topology,
 )
-from twin.strict import Section, parse_toml, read_numbers
+from twin.scenario_tables import check_tables, known_inside, read_tables
+from twin.scenario_template import expand_template
+from twin.strict import MOST_BYTES, Section, parse_toml, read_numbers
 from twin.topology import Topology
 from twin.traffic import OperatingLoad, PassiveLoad
 
@@ -56,7 +61,8 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         )
     path = Path(text)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)  # what is larger, or has no end, is refused unread
     except (OSError, ValueError) as error:
         if path.suffix == ".toml" or len(path.parts) > 1:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
@@ -69,18 +75,31 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
 
 def parse_scenario(data: bytes, source: str) -> Scenario:
     """Read a scenario from the bytes of a TOML document; `source` names it in error messages."""
-    document = parse_toml(data, source)
+    document = expand_template(parse_toml(data, source))
+    tables = read_tables(document)
     head = document.section("scenario")
     name, title = head.text("name"), head.text("title")
     calibration = head.text("calibration")
     known = calibrated(calibration, source=source, key="scenario.calibration")
     head.choice("radio_mode", [known.radio_mode])  # a calibration binds only where radio mode and MCS table match
     head.close()
-    topology = read_topology(
-        dict(document.sections("hosts")), dict(document.sections("gnbs")), neighbour="neighbour" in document
+    ranges, fixed = _read_controls(document)
+    topology = replace(
+        read_topology(
+            dict(document.sections("hosts")),
+            dict(document.sections("gnbs")),
+            dict(document.sections("pairs")) if "pairs" in document else {},
+            neighbour="neighbour" in document,
+        ),
+        control_kinds=tuple(ranges),
+        mechanisms=frozenset(tables),
     )
-    controls, load, rules = document.section("controls"), document.section("load"), document.section("autoscaler")
-    traffic, compute = document.section("traffic"), document.section("compute", optional=True)
+    load, traffic = document.section("load"), document.section("traffic")
+    rules, target = _read_rules(document, ranges)
+    compute = document.section("compute", optional=True)
+    links, radio, mac = document.section("links", optional=True), document.section("radio"), document.section("mac")
+    for section in (load, traffic, compute, links, radio, mac):
+        section.expect(known_inside(section.key()))
     formula, alpha, delta = _read_specification(document.section("specification"), topology)
     scenario = Scenario(
         name=name,
@@ -91,29 +110,69 @@ def parse_scenario(data: bytes, source: str) -> Scenario:
         specification=formula,
         alpha=alpha,
         delta=delta,
-        cost=_read_cost(document.section("cost", optional=True), topology),
+        cost=read_cost(document.section("cost", optional=True), topology),
         topology=topology,
-        ranges={kind: ControlRange.read(controls.section(kind)) for kind in CONTROL_KINDS},
+        ranges=ranges,
         passive_load=read_numbers(PassiveLoad, load.section("passive")),
         operating_load=read_numbers(OperatingLoad, load.section("operating")),
-        rules={kind: read_numbers(ScalingRule, rules.section(kind)) for kind in CONTROL_KINDS},
-        violating_share_target=rules.pair("violating_share_target", lower=0, upper=1),
+        rules=rules,
+        violating_share_target=target,
         payload_bytes=traffic.integer("payload_bytes", lower=64, upper=9000),
-        radio=Radio.read(document.section("radio"), known.mcs_table),
-        mac=Mac.read(document.section("mac")),
-        links=read_links(document.section("links", optional=True)),
+        radio=Radio.read(radio, known.mcs_table),
+        mac=Mac.read(mac),
+        links=read_links(links),
         cu=read_cu(compute.section("cu", optional=True)),
         du_overrides=read_du_overrides(compute.section("du", optional=True), known.du),
         power=read_numbers(PowerParameters, document.section("power")),
         neighbour=read_numbers(NeighbourParameters, document.section("neighbour")) if topology.neighbour else None,
         assumed_arrows=_read_arrows(document.section("graph", optional=True), topology),
+        fixed=fixed,
+        tables=tables,
         source=source,
     )
-    for section in (controls, load, rules, traffic, compute, document):
+    for section in (load, traffic, compute, document):
         section.close()
-    _check_links(scenario, document)
-    _check_hosts(scenario, document)
+    check_physics(scenario)
+    check_tables(scenario)
     return scenario
+
+
+def _read_controls(document: Section) -> tuple[dict[str, ControlRange], dict[str, float]]:
+    """Return the range of every kind of control and the values of kinds that are none, in the order of the kinds."""
+    controls, fixed = document.section("controls"), document.section("fixed", optional=True)
+    ranges = {
+        kind.name: ControlRange.read(kind, controls.section(kind.name))
+        for kind in KINDS.values()
+        if kind.name in controls
+    }
+    controls.expect(KINDS)
+    controls.close()
+    if not ranges:
+        raise controls.fail("", f"needs at least one kind of control: {', '.join(KINDS)}")
+    values = read_fixed(fixed, ranges)
+    for kind in SCALED_KINDS:
+        if kind not in ranges and kind not in values:
+            raise controls.fail(
+                kind, f"missing table; a CPU limit that is no control needs fixed.{KINDS[kind].fixed_key}"
+            )
+    return ranges, values
+
+
+def _read_rules(
+    document: Section, ranges: Collection[str]
+) -> tuple[dict[str, ScalingRule], tuple[float, float] | None]:
+    """Return the autoscaler's rule for every kind of CPU limit that is a control; none without [autoscaler]."""
+    if "autoscaler" not in document:
+        return {}, None
+    section = document.section("autoscaler")
+    section.expect(known_inside("autoscaler"))
+    scaled = [kind for kind in SCALED_KINDS if kind in ranges]
+    if not scaled:
+        raise section.fail("", f"scales nothing: neither {' nor '.join(SCALED_KINDS)} is a control here")
+    rules = {kind: read_numbers(ScalingRule, section.section(kind)) for kind in scaled}
+    target = section.pair("violating_share_target", lower=0, upper=1)
+    section.close()
+    return rules, target
 
 
 def _read_specification(section: Section, topology: Topology) -> tuple[Specification, float, float]:
@@ -136,43 +195,3 @@ def _read_arrows(section: Section, topology: Topology) -> tuple[tuple[str, str],
     except InputError as error:
         raise section.fail("assumed_arrows", str(error).removeprefix("graph: ")) from error
     return arrows
-
-
-def _read_cost(section: Section, topology: Topology) -> Cost:
-    rate = section.number("rate_per_core", lower=0, upper=1e6, default=1.0)
-    budget = section.number("budget", lower=1) if "budget" in section else float("inf")
-    section.close()
-    return Cost(rates={name: rate for name in topology.control_names}, budget=budget)
-
-
-def _check_links(scenario: Scenario, document: Section) -> None:
-    """Refuse loads that a link of the scenario cannot carry: the twin would report the link, not the compute."""
-    capacity = min(scenario.links.midhaul_mbps, scenario.links.backhaul_mbps) / scenario.links.overhead
-    loads = {
-        "load.passive.upper_mbps": scenario.passive_load.upper_mbps,
-        "load.operating.dl_mbps": scenario.operating_load.dl_mbps,
-        "load.operating.ul_mbps": scenario.operating_load.ul_mbps,
-    }
-    for key, mbps in loads.items():
-        if mbps > capacity:
-            raise InputError(
-                f"must be at most {capacity:g}, what the slower of midhaul and backhaul carries",
-                source=document.source,
-                key=key,
-                value=mbps,
-            )
-
-
-def _check_hosts(scenario: Scenario, document: Section) -> None:
-    """Refuse hosts that could be overcommitted: contention between containers is not simulated."""
-    for host in scenario.topology.hosts:
-        most = sum(scenario.ranges[name[:6]].upper_cores for name in scenario.topology.limits_of_host(host.name))
-        if scenario.neighbour is not None:
-            most = max(most, scenario.neighbour.pool_cores)
-        if most > host.capacity_cores:
-            raise InputError(
-                f"must be at least {most:g}, what its containers may use together (contention is not simulated)",
-                source=document.source,
-                key=f"hosts.{host.name}.capacity_cores",
-                value=host.capacity_cores,
-            )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeVar
 
 from col.expression import Expression
 from col.graph import CausalGraph
@@ -16,17 +16,23 @@ from col.specification import Specification
 from twin.autoscaler import ScalingRule
 from twin.calibrated import Calibrated, calibrated
 from twin.causal_graph import causal_graph, derivations
+from twin.control_kinds import KINDS, ControlRange
 from twin.parameters import CellParameters, CuCompute, DuCompute, LinkParameters
 from twin.power import NeighbourParameters, PowerParameters
 from twin.radio import bits_per_prb
-from twin.scenario_parts import ControlRange, Mac, PassivePhase, Radio, WindowPlan, table
+from twin.scenario_cost import cost_table
+from twin.scenario_parts import Mac, PassivePhase, Radio, WindowPlan, table
+from twin.scenario_tables import insert_tables
 from twin.strict import write_toml
 from twin.topology import Topology
 from twin.traffic import OperatingLoad, PassiveLoad
 
-__all__ = ["CONTROL_KINDS", "Scenario"]
+__all__ = ["SCALED_KINDS", "Scenario"]
 
-CONTROL_KINDS = ("cpu_du", "cpu_cu")
+Part = TypeVar("Part")
+
+SCALED_KINDS = ("cpu_du", "cpu_cu")
+"""The kinds of controls that the autoscaler may set."""
 _MEASURED_SNR_DB = 65.0
 """The recordings carry no radio errors: the highest MCS throughout."""
 _RE_PER_PRB_DL, _RE_PER_PRB_UL = 116, 132
@@ -34,7 +40,12 @@ _RE_PER_PRB_DL, _RE_PER_PRB_UL = 116, 132
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One scenario; `source` (the file it came from) is not part of its identity."""
+    """One scenario; `source` (the file it came from) is not part of its identity.
+
+    `ranges` has the bounds of every kind of control and `fixed` the value of kinds that are none; `rules` are those of
+    the load-following autoscaler, none where a scenario has no [autoscaler]. `tables` are the records of the optional
+    tables by dotted key (`part`): what is absent there is a mechanism that is off.
+    """
 
     name: str
     title: str
@@ -50,7 +61,7 @@ class Scenario:
     passive_load: PassiveLoad
     operating_load: OperatingLoad
     rules: Mapping[str, ScalingRule]
-    violating_share_target: tuple[float, float]
+    violating_share_target: tuple[float, float] | None
     payload_bytes: int
     radio: Radio
     mac: Mac
@@ -60,7 +71,22 @@ class Scenario:
     power: PowerParameters
     neighbour: NeighbourParameters | None
     assumed_arrows: tuple[tuple[str, str], ...] = ()
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    tables: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
+
+    def part(self, kind: type[Part], key: str = "") -> Part | None:
+        """Return the record of that type from the optional tables, None where there is none: its mechanism is off.
+
+        `key` is the dotted key of the table, needed only where several tables have the same type.
+        """
+        found = (record for name, record in self.tables.items() if key in ("", name) and isinstance(record, kind))
+        return next(found, None)
+
+    def parts(self, kind: type[Part]) -> tuple[Part, ...]:
+        """Return the records of that type from the arrays of tables, in order."""
+        arrays = (records for records in self.tables.values() if isinstance(records, tuple))
+        return tuple(record for records in arrays for record in records if isinstance(record, kind))
 
     @property
     def calibration_id(self) -> str:
@@ -75,11 +101,21 @@ class Scenario:
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The CPU limit of every container."""
-        kinds = {"cpu_du": "CPU limit of the DU of gNB", "cpu_cu": "CPU limit of CU"}
+        """Every control, in the order of the topology's names."""
         return tuple(
-            self.ranges[name[:6]].control(name, f"{kinds[name[:6]]} {name[7:]}") for name in self.topology.control_names
+            self.ranges[kind].control(owner)
+            for kind in self.topology.control_kinds
+            for owner in self.topology.owners(KINDS[kind])
         )
+
+    @property
+    def fixed_values(self) -> dict[str, float]:
+        """The value of every variable whose kind is fixed, by name: {"cpu_du_1": 1.2, ...}."""
+        return {name: value for kind, value in self.fixed.items() for name in self.topology.names_of_kind(kind)}
+
+    def value_of_kind(self, kind: str) -> float | None:
+        """Return the reference of a kind of control, or its fixed value; None where the scenario has neither."""
+        return self.ranges[kind].reference if kind in self.ranges else self.fixed.get(kind)
 
     @property
     def window_slots(self) -> int:
@@ -163,16 +199,13 @@ class Scenario:
             },
             "window": table(self.window),
             "specification": {"text": self.specification.text, "alpha": self.alpha, "delta": self.delta},
-            "cost": {"rate_per_core": max(self.cost.rates.values(), default=0.0)},
+            "cost": cost_table(self.cost),
             "hosts": {host.name: {"capacity_cores": host.capacity_cores} for host in self.topology.hosts},
             "gnbs": {str(g.cell): {"host": g.host, "cu": g.cu, "ues": g.ues} for g in self.topology.gnbs},
-            "controls": {kind: table(self.ranges[kind]) for kind in CONTROL_KINDS},
+            "controls": {kind: limits.table() for kind, limits in self.ranges.items()},
             "load": {"passive": table(self.passive_load), "operating": table(self.operating_load)},
             "passive": table(self.passive),
-            "autoscaler": {
-                "violating_share_target": list(self.violating_share_target),
-                **{kind: table(self.rules[kind]) for kind in CONTROL_KINDS},
-            },
+            "autoscaler": {kind: table(rule) for kind, rule in self.rules.items()},
             "traffic": {"payload_bytes": self.payload_bytes},
             "radio": table(self.radio),
             "mac": table(self.mac),
@@ -180,12 +213,20 @@ class Scenario:
             "compute": {"cu": asdict(self.cu), "du": dict(self.du_overrides)},
             "power": table(self.power),
         }
-        if self.cost.budget < float("inf"):
-            document["cost"]["budget"] = self.cost.budget
+        if not self.rules:
+            del document["autoscaler"]
+        elif self.violating_share_target is not None:
+            target = list(self.violating_share_target)
+            document["autoscaler"] = {"violating_share_target": target, **document["autoscaler"]}
+        if self.fixed:
+            document["fixed"] = {KINDS[kind].fixed_key: value for kind, value in self.fixed.items()}
+        if self.topology.pairs:
+            document["pairs"] = {pair.name: {"cells": list(pair.cells)} for pair in self.topology.pairs}
         if self.neighbour is not None:
             document["neighbour"] = table(self.neighbour)
         if self.assumed_arrows:
             document["graph"] = {"assumed_arrows": [list(arrow) for arrow in self.assumed_arrows]}
+        insert_tables(document, self.tables)
         return document
 
     def to_toml(self) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from col.errors import InputError
-from col.plant import Control
 from twin.parameters import CuCompute, DuCompute, GrantPolicy, LinkParameters
 from twin.radio import McsTable
 from twin.strict import Section, limits, read_numbers
-from twin.topology import Gnb, Host, Topology
+from twin.topology import Gnb, Host, Pair, Topology
 
 __all__ = [
-    "ControlRange",
     "Mac",
     "PassivePhase",
     "Radio",
@@ -54,43 +52,6 @@ class PassivePhase:
         )
         section.close()
         return phase
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlRange:
-    """Bounds, resolution and reference of the CPU limit of every container of one kind [core]."""
-
-    lower_cores: float = field(metadata=limits(above=0, upper=1024))
-    upper_cores: float = field(metadata=limits(above=0, upper=1024))
-    resolution_cores: float = field(metadata=limits(above=0, upper=1024))
-    reference_cores: float = field(metadata=limits(above=0, upper=1024))
-
-    @classmethod
-    def read(cls, section: Section) -> ControlRange:
-        """Read the table; a reversed bound or a reference outside the bounds is an InputError."""
-        limit = read_numbers(cls, section)
-        low, high = limit.lower_cores, limit.upper_cores
-        if not low < high:
-            raise section.fail("lower_cores", f"must be below {section.key('upper_cores')} ({high:g})", low)
-        if limit.resolution_cores > high - low:
-            raise section.fail(
-                "resolution_cores", f"must be at most the range ({high - low:g})", limit.resolution_cores
-            )
-        if not low <= limit.reference_cores <= high:
-            raise section.fail("reference_cores", f"must lie in {low:g} to {high:g}", limit.reference_cores)
-        return limit
-
-    def control(self, name: str, description: str) -> Control:
-        """Return the control of that name with these bounds."""
-        return Control(
-            name=name,
-            unit="core",
-            lower=self.lower_cores,
-            upper=self.upper_cores,
-            resolution=self.resolution_cores,
-            reference=self.reference_cores,
-            description=description,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +115,10 @@ def read_du_overrides(section: Section, calibrated: DuCompute) -> dict[str, floa
     return {name: value for name, value in chosen.items() if name not in given}
 
 
-def read_topology(hosts: Mapping[str, Section], gnbs: Mapping[str, Section], *, neighbour: bool) -> Topology:
-    """Read hosts and gNBs and check the DU-to-CU map."""
+def read_topology(
+    hosts: Mapping[str, Section], gnbs: Mapping[str, Section], pairs: Mapping[str, Section], *, neighbour: bool
+) -> Topology:
+    """Read hosts, gNBs and pairs of cells and check the DU-to-CU map."""
     known_hosts: dict[str, Host] = {}
     for name, section in hosts.items():
         capacity = section.number("capacity_cores", above=0, upper=4096)
@@ -183,9 +146,35 @@ def read_topology(hosts: Mapping[str, Section], gnbs: Mapping[str, Section], *, 
         rows.append(Gnb(cell=cell, host=host, cu=cu, ues=section.integer("ues", lower=1, upper=MOST_UES)))
         section.close()
     rows.sort(key=lambda gnb: gnb.cell)
-    return Topology(hosts=tuple(known_hosts.values()), gnbs=tuple(rows), neighbour=neighbour)
+    topology = Topology(hosts=tuple(known_hosts.values()), gnbs=tuple(rows), neighbour=neighbour)
+    return replace(topology, pairs=_read_pairs(pairs, {gnb.cell for gnb in rows}))
+
+
+def _read_pairs(pairs: Mapping[str, Section], cells: Collection[int]) -> tuple[Pair, ...]:
+    """Read the pairs of cells between which UEs move; a cell is in one pair at most."""
+    taken: dict[int, str] = {}
+    found: list[Pair] = []
+    for name, section in pairs.items():
+        given = section.numbers("cells", lower=1, upper=1e9)
+        if len(given) != 2 or any(cell != round(cell) for cell in given) or given[0] == given[1]:
+            raise section.fail("cells", "must be two different cell numbers, [1, 2]", list(given))
+        first, second = int(given[0]), int(given[1])
+        for cell in (first, second):
+            if cell not in cells:
+                known = ", ".join(map(str, sorted(cells)[:8]))
+                raise section.fail("cells", f"no such cell; there are {known}", cell)
+            if cell in taken:
+                raise section.fail("cells", f"cell is in pair {taken[cell]} already", cell)
+            taken[cell] = name
+        section.close()
+        found.append(Pair(name=name, cells=(first, second)))
+    return tuple(found)
 
 
 def table(record: Any) -> dict[str, Any]:
-    """Return a part as the table that it was read from."""
-    return {key: (str(value) if isinstance(value, str) else value) for key, value in asdict(record).items()}
+    """Return a part as the table that it was read from; what was not given (None) is left out."""
+    return {
+        key: (str(value) if isinstance(value, str) else value)
+        for key, value in asdict(record).items()
+        if value is not None
+    }

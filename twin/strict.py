@@ -10,22 +10,27 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 from col.errors import InputError
 
-__all__ = ["Section", "limits", "parse_toml", "read_numbers", "write_toml"]
+__all__ = ["MOST_BYTES", "Section", "limits", "parse_toml", "read_numbers", "write_toml"]
 
 Record = TypeVar("Record")
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_]+")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_]+(\[\d+\])?")
+_NAME = re.compile(r"[A-Za-z0-9_]+")
 _LONGEST_SHOWN = 60
+MOST_BYTES = 8_000_000
+"""A longer document is refused unread: the largest that is ever written, of 10,000 gNBs, has half of that."""
 
 
 def parse_toml(data: bytes, source: str) -> Section:
     """Parse a TOML document; raise InputError where it is not one."""
+    if len(data) > MOST_BYTES:
+        raise InputError(f"is larger than {MOST_BYTES // 1_000_000} MB; that is no scenario", source=source)
     try:
         return Section(tomllib.loads(data.decode("utf-8")), source)
     except UnicodeDecodeError as error:
@@ -73,6 +78,10 @@ class Section:
             message, source=self.source, key=self.key(name), value=None if value is None else _shown(value)
         )
 
+    def raw(self) -> dict[str, Any]:
+        """Return a copy of the table itself, its inner tables shared."""
+        return dict(self._values)
+
     def section(self, name: str, *, optional: bool = False) -> Section:
         """Return a sub-table; an empty one where it is optional and missing."""
         self._asked[name] = None
@@ -89,16 +98,46 @@ class Section:
         if not inside._values:
             raise self.fail(name, "needs at least one entry")
         for entry in inside._values:
-            if not _IDENTIFIER.fullmatch(entry):
+            if not _NAME.fullmatch(entry):
                 raise inside.fail(entry, "a name must be letters, digits and underscores")
             yield entry, inside.section(entry)
+
+    def tables(self, name: str) -> tuple[Section, ...]:
+        """Return the tables of an array of tables, none where it is missing."""
+        self._asked[name] = None
+        value = self._values.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise self.fail(name, f"must be an array of tables, each written [[{self.key(name)}]]", value)
+        return tuple(Section(entry, self.source, (*self._path, f"{name}[{k}]")) for k, entry in enumerate(value))
+
+    def has_table(self, name: str) -> bool:
+        """Return whether there is a sub-table of that name; it then counts as asked for."""
+        there = isinstance(self._values.get(name), dict)
+        if there:
+            self._asked[name] = None
+        return there
+
+    def expect(self, keys: Iterable[str]) -> None:
+        """Count keys as known, so that a wrong one is compared with them."""
+        self._asked.update(dict.fromkeys(keys))
+
+    def names(self) -> tuple[str, ...]:
+        """Return the keys of the table, whatever they are; each must be letters, digits and underscores."""
+        for entry in self._values:
+            if not _NAME.fullmatch(entry):
+                raise self.fail(entry, "a name must be letters, digits and underscores")
+        return tuple(self._values)
+
+    def missing(self, name: str) -> InputError:
+        """Return the error that an entry is missing, with the key that was probably meant for it."""
+        near = self._nearest(name, [key for key in self._values if key not in self._asked])
+        return self.fail(name, "missing" + (f"; {self.key(near)!r} is not this key" if near else ""))
 
     def _value(self, name: str, default: Any) -> Any:
         self._asked[name] = None
         value = self._values.get(name, default)
         if value is None:
-            near = self._nearest(name, [key for key in self._values if key not in self._asked])
-            raise self.fail(name, "missing" + (f"; {self.key(near)!r} is not this key" if near else ""))
+            raise self.missing(name)
         return value
 
     def number(
@@ -149,6 +188,36 @@ class Section:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise self.fail(name, f"must be one of {', '.join(options)}{hint}", value)
         return value
+
+    def flag(self, name: str, *, default: bool | None = None) -> bool:
+        """Return true or false."""
+        value = self._value(name, default)
+        if not isinstance(value, bool):
+            raise self.fail(name, "must be true or false", value)
+        return value
+
+    def numbers(
+        self,
+        name: str,
+        *,
+        lower: float = -math.inf,
+        upper: float = math.inf,
+        above: float | None = None,
+        default: Sequence[float] | None = None,
+    ) -> tuple[float, ...]:
+        """Return a list of finite numbers, each in the limits of `number`."""
+        value = self._value(name, None if default is None else list(default))
+        if not isinstance(value, list):
+            raise self.fail(name, "must be a list of numbers, [1.0, 2.0]", value)
+        items = Section({f"{name}[{k}]": item for k, item in enumerate(value)}, self.source, self._path)
+        return tuple(items.number(key, lower=lower, upper=upper, above=above) for key in items._values)
+
+    def texts(self, name: str, *, default: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Return a list of texts, none of them empty."""
+        value = self._value(name, None if default is None else list(default))
+        if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+            raise self.fail(name, 'must be a list of texts, ["a", "b"]', value)
+        return tuple(_one_line(item) for item in value)
 
     def pair(self, name: str, *, lower: float, upper: float) -> tuple[float, float]:
         """Return a list of two finite numbers in [lower, upper], the first below the second."""
@@ -229,25 +298,38 @@ def _limits(lower: float, upper: float, above: float | None) -> str:
 
 def _unit_hint(name: str) -> str:
     unit = name.rsplit("_", 1)[-1]
-    units = {"s": "seconds", "ms": "ms", "mbps": "Mbit/s", "cores": "cores", "w": "W", "db": "dB", "bytes": "bytes"}
+    units = {
+        "s": "seconds", "ms": "ms", "mbps": "Mbit/s", "cores": "cores", "w": "W", "db": "dB", "dbm": "dBm",
+        "bytes": "bytes", "gb": "GB", "mb": "MB", "prb": "PRBs", "ghz": "GHz", "hz": "Hz", "m": "m",
+    }  # fmt: skip
     return f" of {units[unit]}, without a unit" if unit in units else ""
 
 
 def write_toml(document: Mapping[str, Any]) -> str:
-    """Return a nested mapping of texts, numbers, lists and tables as TOML, in the mapping's order."""
+    """Return a nested mapping of texts, numbers, lists, tables and lists of tables as TOML, in the mapping's order."""
     lines: list[str] = []
     _write_table(document, (), lines)
     return "\n".join(lines).strip() + "\n"
 
 
-def _write_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
-    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
-    if path and plain:
+def _write_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str], *, item: bool = False) -> None:
+    inner = {key: value for key, value in table.items() if isinstance(value, Mapping) or _is_tables(value)}
+    plain = {key: value for key, value in table.items() if key not in inner}
+    if item:
+        lines += ["", f"[[{'.'.join(path)}]]"]
+    elif path and plain:
         lines += ["", f"[{'.'.join(path)}]"]
     lines += [f"{key} = {_toml_value(value)}" for key, value in plain.items()]
-    for key, value in table.items():
+    for key, value in inner.items():
         if isinstance(value, Mapping):
             _write_table(value, (*path, key), lines)
+        else:
+            for entry in value:
+                _write_table(entry, (*path, key), lines, item=True)
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(entry, Mapping) for entry in value)
 
 
 def _toml_value(value: Any) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from col.plant import Metric, MetricKind
+from twin.control_kinds import KINDS, ControlKind, Scope
 
-__all__ = ["Gnb", "Host", "Topology"]
+__all__ = ["Gnb", "Host", "Pair", "Topology"]
 
 _TARGET = MetricKind.TARGET
 _OBSERVABLE = MetricKind.OBSERVABLE
@@ -61,12 +62,27 @@ class Gnb:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two cells between which UEs can be handed over."""
+
+    name: str
+    cells: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """Hosts and gNBs of a scenario; `neighbour` says whether a batch workload shares the hosts."""
+    """Hosts and gNBs of a scenario, the pairs of cells between which UEs move, and what can be set.
+
+    `neighbour` says whether a batch workload shares the hosts, `control_kinds` which kinds of controls there are, and
+    `mechanisms` which optional tables the scenario has (`twin.scenario_tables`).
+    """
 
     hosts: tuple[Host, ...]
     gnbs: tuple[Gnb, ...]
     neighbour: bool = False
+    pairs: tuple[Pair, ...] = ()
+    control_kinds: tuple[str, ...] = ("cpu_du", "cpu_cu")
+    mechanisms: frozenset[str] = frozenset()
 
     @property
     def cus(self) -> tuple[str, ...]:
@@ -100,15 +116,28 @@ class Topology:
         neighbour = [f"cpuu_nn_{host}"] if self.neighbour else []
         return (*du, *(f"cpuu_cu_{cu}" for cu in self.cus_of_host(host)), *neighbour)
 
+    def owners(self, kind: ControlKind) -> tuple[str, ...]:
+        """Return what the controls of a kind belong to: cells, CUs or pairs, in order."""
+        if kind.scope is Scope.CELL:
+            return tuple(str(gnb.cell) for gnb in self.gnbs)
+        return self.cus if kind.scope is Scope.CU else tuple(pair.name for pair in self.pairs)
+
+    def names_of_kind(self, kind: str) -> tuple[str, ...]:
+        """Return the names of all variables of a kind, whether they are controls here or not: ("bw_1", "bw_2", ...)."""
+        return tuple(f"{kind}_{owner}" for owner in self.owners(KINDS[kind]))
+
     @property
     def control_names(self) -> tuple[str, ...]:
-        """The CPU limit of every DU, then of every CU."""
-        return (*(f"cpu_du_{gnb.cell}" for gnb in self.gnbs), *(f"cpu_cu_{cu}" for cu in self.cus))
+        """Every control, kind by kind: the CPU limit of every DU, of every CU, and so on."""
+        return tuple(name for kind in self.control_kinds for name in self.names_of_kind(kind))
 
     def followed_loads(self) -> dict[str, tuple[str, ...]]:
-        """Return, for every control, the load metrics of the cells that its container serves."""
-        follow = {f"cpu_du_{gnb.cell}": (f"load_dl_{gnb.cell}", f"load_ul_{gnb.cell}") for gnb in self.gnbs}
-        return follow | {f"cpu_cu_{cu}": self.loads_of_cu(cu) for cu in self.cus}
+        """Return, for every CPU limit that is a control, the load metrics of the cells that its container serves."""
+        follow: dict[str, tuple[str, ...]] = {
+            f"cpu_du_{gnb.cell}": (f"load_dl_{gnb.cell}", f"load_ul_{gnb.cell}") for gnb in self.gnbs
+        }
+        follow |= {f"cpu_cu_{cu}": self.loads_of_cu(cu) for cu in self.cus}
+        return {name: loads for name, loads in follow.items() if name.rpartition("_")[0] in self.control_kinds}
 
     def metrics(self) -> tuple[Metric, ...]:
         """Return every metric of a window, in a fixed order."""

@@ -19,7 +19,7 @@ def test_more_cores_scale_costs_and_limits_alike_up_to_the_real_gnb() -> None:
     two, four, many = (lab_scenario(cores=cores) for cores in (2, 4, 64))
     assert four.du.base_ms == pytest.approx(2 * two.du.base_ms)
     assert four.cu.packet_ms == pytest.approx(2 * two.cu.packet_ms)
-    assert four.ranges["cpu_du"].upper_cores == pytest.approx(2 * two.ranges["cpu_du"].upper_cores)
+    assert four.ranges["cpu_du"].upper == pytest.approx(2 * two.ranges["cpu_du"].upper)
     assert four.topology.hosts[0].capacity_cores == 4.0
     assert many.du.base_ms == pytest.approx(load_scenario("cpu-allocation").du.base_ms, rel=0.01)
 
@@ -27,7 +27,7 @@ def test_more_cores_scale_costs_and_limits_alike_up_to_the_real_gnb() -> None:
 def test_no_limit_falls_below_what_the_kernel_takes() -> None:
     for cores in (1, 2, 3, 8, 64):
         scenario = lab_scenario(cores=cores)
-        assert min(limit.lower_cores for limit in scenario.ranges.values()) >= 0.01
+        assert min(limit.lower for limit in scenario.ranges.values()) >= 0.01
 
 
 @pytest.mark.parametrize("gnbs", range(1, MOST_GNBS + 1))
@@ -39,7 +39,7 @@ def test_fewer_gnbs_are_required_less_of(gnbs: int) -> None:
     plan = plan_of(scenario, name="x", folder=Path("nowhere"))
     assert plan.keys[0] == "core"
     assert len(plan.keys) == 2 * gnbs + 2
-    assert plan.limits_cores["du_1"] == scenario.ranges["cpu_du"].reference_cores
+    assert plan.limits_cores["du_1"] == scenario.ranges["cpu_du"].reference
 
 
 @pytest.mark.parametrize(("gnbs", "window_s"), [(0, None), (5, None), (1, 0.2), (1, 1e9)])
