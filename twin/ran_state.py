@@ -16,6 +16,7 @@ import simpy
 from numpy.typing import NDArray
 
 from twin.autoscaler import Autoscaler
+from twin.control_kinds import kind_of
 from twin.dataplane import DataPlane
 from twin.mechanism import RunEvent
 from twin.mechanisms import mechanisms
@@ -66,7 +67,7 @@ class RanState:
         self._neighbours = _neighbours(scenario, streams)
         self.mechanisms = mechanisms(scenario, streams, self)
         self._offered_by_others = any(mechanism.drives_load for mechanism in self.mechanisms)
-        self.apply(base)
+        self.apply({**scenario.fixed_values, **base})
         for mechanism in self.mechanisms:
             for process in mechanism.processes(self):
                 env.process(process)
@@ -195,9 +196,9 @@ class RanState:
 
 def make_autoscaler(scenario: Scenario, streams: Streams) -> Autoscaler:
     """Return the autoscaler of a run."""
-    controls = {control.name: control for control in scenario.controls}
+    controls = {control.name: control for control in scenario.controls if kind_of(control.name) in scenario.rules}
     return Autoscaler(
-        {name: scenario.rules[name[:6]] for name in controls},
+        {name: scenario.rules[kind_of(name)] for name in controls},
         scenario.topology.followed_loads(),
         controls,
         {name: streams.generator("autoscaler", row) for row, name in enumerate(controls)},
