@@ -1,4 +1,4 @@
-"""An exact, slow model of one gNB on SimPy: every packet, link, slot and refill of a CFS quota is an event of its own.
+"""An exact, slow model of gNBs on SimPy: every packet, link, slot and refill of a CFS quota is an event of its own.
 
 It states the semantics of `twin.kernel` a second time, in the textbook style and without the kernel's short cuts, so
 that the two can be held against each other: same parameters and same `Draws`, hence the same packets at the same times.
@@ -10,33 +10,30 @@ All times in ms, all work in CPU-ms, rates in Mbit/s; direction 0 is down, 1 is 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import simpy
 
-from twin.parameters import CFS_PERIOD_MS, CellParameters, GrantPolicy
+from twin.parameters import CFS_PERIOD_MS, CellParameters
+from twin.reference_cu import Cu
+from twin.reference_du import Du
+from twin.reference_links import Link
 from twin.reference_parts import (
     DOWN,
     SLOW_BLOCK_MS,
     UP,
     CellRun,
-    CfsBandwidth,
     CuJob,
     Draws,
-    Link,
     Packet,
     Process,
-    Slot,
     autoregression,
     draw,
-    in_turn,
     lognormal,
-    share,
 )
 
-__all__ = ["CellRun", "Draws", "QuotaChange", "draw", "simulate"]
+__all__ = ["CellRun", "Draws", "Event", "Gnb", "QuotaChange", "Ran", "draw", "simulate", "simulate_ran"]
 
 SETTLE_MS = 1000.0
 """Time that the model runs on after its last slot, so that what was sent before has arrived or is lost."""
@@ -51,233 +48,127 @@ class QuotaChange(NamedTuple):
 
 
 class Gnb:
-    """The senders, links, CU and DU of one cell, wired."""
+    """The senders, links and DU of one cell, wired to its CU."""
 
-    def __init__(
-        self,
-        env: simpy.Environment,
-        cell: CellParameters,
-        draws: Draws,
-        *,
-        load_mbps: tuple[float, float],
-        quota_cores: tuple[float, float],
-    ) -> None:
-        self.env, self.cell, self.draws = env, cell, draws
+    def __init__(self, env: simpy.Environment, cell: CellParameters, draws: Draws, number: int) -> None:
+        self.env, self.cell, self.draws, self.number = env, cell, draws, number
         self.log = CellRun()
+        self.cu: Cu
         links = cell.links
         wire_kbit = cell.packet_bits * links.overhead / 1000.0
         midhaul = {"serialise_ms": wire_kbit / links.midhaul_mbps, "delay_ms": links.midhaul_ms}
         backhaul = {"serialise_ms": wire_kbit / links.backhaul_mbps, "delay_ms": links.backhaul_ms}
-        self.backhaul_down = Link(env, **backhaul, to=self._reach_cu)
-        self.midhaul_down = Link(env, **midhaul, to=self._queue)
-        self.midhaul_up = Link(env, **midhaul, to=self._reach_cu)
-        self.backhaul_up = Link(env, **backhaul, to=self._deliver)
+        self.du = Du(
+            env, cell, draws, self.log, uplink=lambda packet: self.midhaul_up.send(packet), deliver=self.deliver
+        )
+        self.backhaul_down = Link(env, **backhaul, to=lambda packet: self.cu.receive(packet))
+        self.midhaul_down = Link(env, **midhaul, to=self.du.queue)
+        self.midhaul_up = Link(env, **midhaul, to=lambda packet: self.cu.receive(packet))
+        self.backhaul_up = Link(env, **backhaul, to=self.deliver)
 
-        du, cu = cell.du, cell.cu
-        self.du_cpu = CfsBandwidth(env, quota_ms=0.0, first_refill_ms=draws.du_refill_ms)
-        self.cu_cpu = CfsBandwidth(env, quota_ms=0.0, first_refill_ms=draws.cu_refill_ms)
-        self.set_quota(*quota_cores)
-        self.slot_noise = lognormal(draws.slot_normal, math.sqrt(math.log1p(du.slot_cv**2)))
-        rho = math.exp(-SLOW_BLOCK_MS / du.slow_tau_ms) if du.slow_tau_ms > 0 else 0.0
-        self.du_slow = lognormal(autoregression(draws.slow_du_normal, rho), du.slow_sd)
-        self.cu_slow = lognormal(autoregression(draws.slow_cu_normal, rho), cu.slow_sd)
-
-        self.queues: tuple[list[deque[Packet]], ...] = tuple([deque() for _ in range(cell.n_ue)] for _ in (DOWN, UP))
-        self.cu_queue: simpy.Store = simpy.Store(env)
-        # Uplink PRBs that control signalling leaves; less of it while the downlink is off.
-        pucch = cell.pucch_prb * (1.0 if cell.cap_prb_dl > 0 else 0.35)
-        self.caps = (float(cell.cap_prb_dl), min(float(cell.cap_prb_ul), cell.n_prb - pucch))
-        self.full_buffer = (cell.full_buffer_dl, cell.full_buffer_ul)
-        self.bits_per_prb = (cell.bits_per_prb_dl, cell.bits_per_prb_ul)
-
-        for way, mbps in enumerate(load_mbps):
+    def offer(self, dl_mbps: float, ul_mbps: float) -> None:
+        """Start the senders of all UEs; once."""
+        for way, mbps in ((DOWN, dl_mbps), (UP, ul_mbps)):
             if mbps > 0.0:
-                interval = cell.packet_bits * cell.n_ue / (mbps * 1000.0)
-                for ue in range(cell.n_ue):
-                    env.process(self._sender(way, ue, interval))
-        env.process(self._cu_clock())
-        env.process(self._cu())
-        self.du = env.process(self._du())
-
-    def set_quota(self, du_cores: float, cu_cores: float) -> None:
-        """Set both quotas in cores; they count from the next refill on."""
-        self.du_cpu.quota_ms = du_cores * CFS_PERIOD_MS
-        self.cu_cpu.quota_ms = cu_cores * CFS_PERIOD_MS
-
-    # Packets: sender, queue of a UE, receiver.
+                interval = self.cell.packet_bits * self.cell.n_ue / (mbps * 1000.0)
+                for ue in range(self.cell.n_ue):
+                    self.env.process(self._sender(way, ue, interval))
 
     def _sender(self, way: int, ue: int, interval_ms: float) -> Process:
         yield self.env.timeout(self.draws.sender_phase[way, ue] * interval_ms)
         while True:
-            packet = Packet(way, ue, self.env.now, self.cell.packet_bits)
+            packet = Packet(way, ue, self.env.now, self.cell.packet_bits, self.number)
             self.log.sent[way].append(packet.sent_ms)
-            if way == DOWN:
-                self.backhaul_down.send(packet)
-            else:
-                self._queue(packet)
+            (self.backhaul_down.send if way == DOWN else self.du.queue)(packet)
             yield self.env.timeout(interval_ms)
 
-    def _queue(self, packet: Packet) -> None:
-        queue = self.queues[packet.way][packet.ue]
-        if len(queue) >= self.cell.buffer_packets:
-            self.log.dropped[packet.way].append((self.env.now, "queue"))
-        else:
-            packet.arrived_ms = self.env.now
-            queue.append(packet)
+    def forward(self, packet: Packet) -> None:
+        """Send on what the CU has worked off."""
+        (self.midhaul_down if packet.way == DOWN else self.backhaul_up).send(packet)
 
-    def _deliver(self, packet: Packet) -> None:
+    def lose(self, packet: Packet, where: str) -> None:
+        """Note a packet that is lost."""
+        self.log.dropped[packet.way].append((packet.arrived_ms, where))
+
+    def deliver(self, packet: Packet) -> None:
+        """Note a packet that arrived."""
         self.log.delivered[packet.way].append((packet.ue, packet.sent_ms, self.env.now))
 
-    # The CU: one queue for packets of both directions and for its steady work.
 
-    def _reach_cu(self, packet: Packet) -> None:
-        packet.arrived_ms = self.env.now
-        self.cu_queue.put(packet)
+class Ran:
+    """Cells and their CUs: `cu_of` names the CU of each cell, from 0; a CU is as the first of its cells says."""
 
-    def _cu_clock(self) -> Process:
-        while True:
-            self.cu_queue.put(self.env.now)
-            yield self.env.timeout(1.0)
-
-    def _cu(self) -> Process:
-        cu = self.cell.cu
-        while True:
-            job: Packet | float = yield self.cu_queue.get()
-            arrived = job.arrived_ms if isinstance(job, Packet) else job
-            if self.env.now - arrived > cu.buffer_ms:  # too late for a packet; steady work is not made up for
-                if isinstance(job, Packet):
-                    self.log.dropped[job.way].append((arrived, "cu"))
-                continue
-            work = cu.packet_ms if isinstance(job, Packet) else cu.base_share
-            work *= self.draws.cu_factor * self.cu_slow[min(int(arrived) // SLOW_BLOCK_MS, len(self.cu_slow) - 1)]
-            pauses = yield from self.cu_cpu.run(work, cu.parallelism)
-            way = job.way if isinstance(job, Packet) else -1
-            self.log.cu_jobs.append(CuJob(way, arrived, self.env.now, work, sum(pauses)))
-            if isinstance(job, Packet):
-                (self.midhaul_down if way == DOWN else self.backhaul_up).send(job)
-
-    # The DU: one slot after the other.
-
-    def _du(self) -> Process:
-        env, cell, du = self.env, self.cell, self.cell.du
-        served: deque[bool] = deque(maxlen=max(du.inflight_slots, 1))
-        pending = [0, 0]  # retransmissions still to be granted
-        last_prb = [0.0, 0.0]  # PRBs of the last grant of new data
-        turn = 0  # the UE that comes first
-        jumping = False  # the slot clock leaves out slots until it is near enough to the present
-        for n in range(len(self.slot_noise)):
-            if env.now < n:
-                yield env.timeout(n - env.now)
-            start = env.now
-            jumping = start - n > (min(du.resync_ms, du.skip_after_ms) if jumping else du.skip_after_ms)
-            if jumping:
-                served.append(False)
-                self._record(n, "skipped", start)
-                continue
-            late = start - n > du.deadline_ms
-            prb = [0.0, 0.0]
-            grants: list[list[int]] = [[], []]
-            again = pending[DOWN] > 0, pending[UP] > 0
-            for way in (DOWN, UP):
-                if self.caps[way] <= 0.0:
-                    continue
-                if again[way]:
-                    prb[way] = last_prb[way]
-                elif self.full_buffer[way]:
-                    prb[way] = self.caps[way]
-                else:
-                    grants[way], prb[way] = self._grant(way, n, start, turn)
-            work = du.base_ms
-            for way, fixed_ms, full_ms in ((DOWN, du.dl_fixed_ms, du.dl_full_ms), (UP, du.ul_fixed_ms, du.ul_full_ms)):
-                if prb[way] > 0.0:
-                    work += fixed_ms + full_ms * prb[way] / cell.n_prb
-            work *= self.slot_noise[n] * self.du_slow[n // SLOW_BLOCK_MS] * self.draws.du_factor
-            if late:
-                work *= du.late_cost
-            pauses = yield from self.du_cpu.run(work, du.parallelism, resume_ms=du.resume_ms)
-            work += du.resume_ms * len(pauses)
-            if sum(pauses) > 1.0:  # the UEs' feedback for what was in flight found nobody listening
-                for way in (DOWN, UP):
-                    if self.caps[way] > 0.0 and last_prb[way] > 0.0:
-                        pending[way] += sum(served) if du.inflight_slots > 0 else 0
-                served.clear()
-            if late or env.now - n > du.deadline_ms:
-                served.append(False)
-                self._record(n, "late", start, work, pauses)
-                continue
-            served.append(True)
-            bits = [0.0, 0.0]
-            for way in (DOWN, UP):
-                if prb[way] <= 0.0:
-                    continue
-                if again[way]:
-                    pending[way] -= 1
-                    continue
-                last_prb[way] = prb[way]
-                if self.full_buffer[way]:
-                    bits[way] = prb[way] * self.bits_per_prb[way]
-                else:
-                    self._transmit(way, n, grants[way], turn)
-            turn = (turn + 1) % cell.n_ue
-            self._record(n, "ok", start, work, pauses, (prb[0], prb[1]), again, (bits[0], bits[1]))
-
-    def _grant(self, way: int, n: int, start: float, turn: int) -> tuple[list[int], float]:
-        """Return the bits that each UE may send in slot n, and how many PRBs they take."""
-        cell = self.cell
-        nothing = [0] * cell.n_ue
-        # Downlink is scheduled on what is there now, uplink on what the UE had time to report and to be granted.
-        if way == DOWN:
-            eligible = [list(queue) for queue in self.queues[DOWN]]
-            waited = [start - queue[0].arrived_ms for queue in eligible if queue]
-        else:
-            eligible = [[p for p in queue if p.sent_ms <= n - cell.ul_grant_ms] for queue in self.queues[UP]]
-            waited = [n - queue[0].sent_ms for queue in eligible if queue]
-        backlog = [sum(p.left_bits for p in queue) for queue in eligible]
-        if not waited:
-            return nothing, 0.0
-        whole, per_prb = int(self.caps[way]), self.bits_per_prb[way]
-        waiting = cell.grant_policy is GrantPolicy.BATCH and sum(backlog) < whole * per_prb
-        if waiting and max(waited) < cell.batch_ms:
-            return nothing, 0.0
-        prbs = share([-(-bits // per_prb) for bits in backlog], whole, turn)
-        return [min(bits, prb * per_prb) for bits, prb in zip(backlog, prbs, strict=True)], float(sum(prbs))
-
-    def _transmit(self, way: int, n: int, grants: list[int], turn: int) -> None:
-        """Let the UEs' queues go by the bits granted; a packet goes on when its last bit went."""
-        for ue in in_turn(self.cell.n_ue, turn):
-            bits, queue = grants[ue], self.queues[way][ue]
-            while bits > 0:
-                part = min(bits, queue[0].left_bits)
-                bits -= part
-                queue[0].left_bits -= part
-                if queue[0].left_bits == 0:
-                    packet = queue.popleft()
-                    if way == DOWN:
-                        self.env.process(self._air(packet, n))
-                    else:
-                        self.midhaul_up.send(packet)
-
-    def _air(self, packet: Packet, n: int) -> Process:
-        """Take a downlink packet through the DU's pipeline, the fronthaul and a slot on the air."""
-        at = n + self.cell.dl_pipeline_ms + self.cell.links.fronthaul_ms + 1.0
-        yield self.env.timeout(at - self.env.now)
-        self._deliver(packet)
-
-    def _record(
-        self,
-        n: int,
-        outcome: str,
-        start: float,
-        work: float = 0.0,
-        pauses: Sequence[float] = (),
-        prb: tuple[float, float] = (0.0, 0.0),
-        again: tuple[bool, bool] = (False, False),
-        bits: tuple[float, float] = (0.0, 0.0),
+    def __init__(
+        self, env: simpy.Environment, cells: Sequence[CellParameters], draws: Sequence[Draws], cu_of: Sequence[int]
     ) -> None:
-        # A long pause throttles a second CPU's run queue too, and the cgroup's statistics add the two up.
-        cgroup = sum(pause + max(pause - self.cell.du.second_cpu_ms, 0.0) for pause in pauses)
-        again = (again[0] and prb[0] > 0.0, again[1] and prb[1] > 0.0)
-        self.log.slots.append(Slot(n, outcome, start, self.env.now, work, sum(pauses), cgroup, prb, again, bits))
+        self.env = env
+        self.gnbs = [Gnb(env, *of_cell, number) for number, of_cell in enumerate(zip(cells, draws, strict=True))]
+        self.cus = []
+        for name in range(max(cu_of) + 1):
+            first = list(cu_of).index(name)
+            parameters, chance, jobs = cells[first].cu, draws[first], list[CuJob]()
+            tau = cells[first].du.slow_tau_ms
+            rho = math.exp(-SLOW_BLOCK_MS / tau) if tau > 0 else 0.0
+            cu = Cu(
+                env,
+                parameters,
+                first_refill_ms=chance.cu_refill_ms,
+                slow=lognormal(autoregression(chance.slow_cu_normal, rho), parameters.slow_sd),
+                factor=chance.cu_factor,
+                forward=lambda packet: self.gnbs[packet.cell].forward(packet),
+                lost=lambda packet, where: self.gnbs[packet.cell].lose(packet, where),
+                log=jobs,
+            )
+            self.cus.append(cu)
+            for gnb, of in zip(self.gnbs, cu_of, strict=True):
+                if of == name:
+                    gnb.cu, gnb.log.cu_jobs = cu, jobs
+
+    def set_quota(self, cell: int, *, du_cores: float | None = None, cu_cores: float | None = None) -> None:
+        """Set the quota of a cell's DU or of its CU in cores; it counts from the next refill on."""
+        gnb = self.gnbs[cell]
+        for cpu, cores in ((gnb.du.cpu, du_cores), (gnb.cu.cpu, cu_cores)):
+            if cores is not None:
+                cpu.quota_ms = cores * CFS_PERIOD_MS
+
+
+class Event(NamedTuple):
+    """At `time_ms` `act` does something to the RAN."""
+
+    time_ms: float
+    act: Callable[[Ran], None]
+
+
+def simulate_ran(
+    cells: Sequence[CellParameters],
+    draws: Sequence[Draws],
+    *,
+    cu_of: Sequence[int],
+    load_mbps: Sequence[tuple[float, float]],
+    events: Sequence[Event] = (),
+) -> list[CellRun]:
+    """Run cells over all slots for which there is noise, then a little on, and return what happened in each.
+
+    `load_mbps` is down and up by cell. Events at time 0 come before anything else.
+    """
+    env = simpy.Environment()
+    ran = Ran(env, cells, draws, cu_of)
+    for gnb, load in zip(ran.gnbs, load_mbps, strict=True):
+        gnb.offer(*load)
+    for event in events:
+        if event.time_ms <= 0.0:
+            event.act(ran)
+
+    def happen() -> Process:
+        for event in events:
+            if event.time_ms > 0.0:
+                yield env.timeout(event.time_ms - env.now)
+                event.act(ran)
+
+    env.process(happen())
+    env.run(env.all_of([gnb.du.slots for gnb in ran.gnbs]))
+    env.run(env.now + SETTLE_MS)
+    return [gnb.log for gnb in ran.gnbs]
 
 
 def simulate(
@@ -290,16 +181,10 @@ def simulate(
     cu_cores: float = 16.0,
     changes: Sequence[QuotaChange] = (),
 ) -> CellRun:
-    """Run one cell over all slots for which there is noise, then a little on, and return what happened."""
-    env = simpy.Environment()
-    gnb = Gnb(env, cell, draws, load_mbps=(load_dl_mbps, load_ul_mbps), quota_cores=(du_cores, cu_cores))
+    """Run one cell with a CU of its own over all slots for which there is noise, then a little on."""
 
-    def change() -> Process:
-        for time_ms, du, cu in changes:
-            yield env.timeout(time_ms - env.now)
-            gnb.set_quota(du, cu)
+    def step(to: QuotaChange) -> Event:
+        return Event(to.time_ms, lambda ran: ran.set_quota(0, du_cores=to.du_cores, cu_cores=to.cu_cores))
 
-    env.process(change())
-    env.run(gnb.du)
-    env.run(env.now + SETTLE_MS)
-    return gnb.log
+    events = [step(to) for to in (QuotaChange(0.0, du_cores, cu_cores), *changes)]
+    return simulate_ran([cell], [draws], cu_of=[0], load_mbps=[(load_dl_mbps, load_ul_mbps)], events=events)[0]

@@ -1,4 +1,4 @@
-"""What the reference model of a gNB is made of: chance, packets, links, CFS bandwidth control, shares of PRBs, records.
+"""What the parts of the reference model share: chance, packets, shares of PRBs, records of what happened.
 
 All times in ms, all work in CPU-ms; direction 0 is down, 1 is up.
 """
@@ -6,7 +6,7 @@ All times in ms, all work in CPU-ms; direction 0 is down, 1 is up.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,9 +18,8 @@ from twin.parameters import CFS_PERIOD_MS, CellParameters
 
 __all__ = [
     "CellRun",
-    "CfsBandwidth",
     "CuJob",
-    "Link",
+    "Draws",
     "Packet",
     "Slot",
     "autoregression",
@@ -86,6 +85,7 @@ class Packet:
     ue: int
     sent_ms: float
     left_bits: int
+    cell: int = 0
     arrived_ms: float = 0.0
     """When it reached the station where it is."""
 
@@ -106,13 +106,14 @@ class Slot(NamedTuple):
 
 
 class CuJob(NamedTuple):
-    """Work that a CU did: for a packet of a direction, or its steady work (way -1)."""
+    """Work that a CU did: for a packet of a direction and cell, or its steady work (both -1)."""
 
     way: int
     arrived_ms: float
     done_ms: float
     cpu_ms: float
     stall_ms: float
+    cell: int = -1
 
 
 @dataclass(slots=True)
@@ -127,74 +128,11 @@ class CellRun:
     """Time and place (cu, queue) of every packet lost to a full buffer."""
     slots: list[Slot] = field(default_factory=list)
     cu_jobs: list[CuJob] = field(default_factory=list)
+    """What its CU did; the cells of one CU share this list."""
 
     def times(self, way: int) -> FloatArray:
         """Return when packets of a direction were sent and delivered, shape (packets, 2)."""
         return np.array([(sent, at) for _, sent, at in self.delivered[way]]).reshape(-1, 2)
-
-
-class CfsBandwidth:
-    """A cgroup under CFS bandwidth control: a quota of CPU time, refilled every period, that does not accumulate."""
-
-    def __init__(self, env: simpy.Environment, *, quota_ms: float, first_refill_ms: float) -> None:
-        self.env = env
-        self.quota_ms = quota_ms
-        self.left_ms = 0.0
-        self.refilled = env.event()
-        env.process(self._refill(first_refill_ms))
-
-    def _refill(self, first_ms: float) -> Process:
-        period = 0
-        while True:
-            yield self.env.timeout(first_ms + period * CFS_PERIOD_MS - self.env.now)
-            self.left_ms = self.quota_ms
-            refilled, self.refilled = self.refilled, self.env.event()
-            refilled.succeed()
-            period += 1
-
-    def run(
-        self, work_ms: float, parallelism: float, *, resume_ms: float = 0.0
-    ) -> Generator[simpy.Event, Any, list[float]]:
-        """Run some work to its end and return the pauses that throttling made; each adds `resume_ms` of work."""
-        env = self.env
-        pauses = []
-        while work_ms > 0.0:
-            if self.left_ms <= 1e-9:  # what rounding leaves of a quota is no quota
-                began = env.now
-                yield self.refilled
-                pauses.append(env.now - began)
-                work_ms += resume_ms
-            burst_ms = min(work_ms, self.left_ms)
-            began, refilled = env.now, self.refilled
-            yield env.timeout(burst_ms / parallelism) | refilled
-            if refilled.triggered:  # what was drawn before belonged to the period before
-                work_ms -= (env.now - began) * parallelism
-            else:
-                work_ms -= burst_ms
-                self.left_ms -= burst_ms
-        return pauses
-
-
-class Link:
-    """A line that serialises one packet after the other and delivers each a fixed delay later."""
-
-    def __init__(
-        self, env: simpy.Environment, *, serialise_ms: float, delay_ms: float, to: Callable[[Packet], None]
-    ) -> None:
-        self.env = env
-        self.serialise_ms, self.delay_ms, self.to = serialise_ms, delay_ms, to
-        self.line = simpy.Resource(env)
-
-    def send(self, packet: Packet) -> None:
-        """Put a packet at the end of the line."""
-        self.env.process(self._carry(packet))
-
-    def _carry(self, packet: Packet) -> Process:
-        with self.line.request() as turn:
-            yield turn
-            yield self.env.timeout(self.serialise_ms)
-        yield self.env.timeout(self.delay_ms)
-        self.to(packet)
 
 
 def lognormal(normal: FloatArray, sd: float) -> FloatArray:

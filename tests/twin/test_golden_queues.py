@@ -9,7 +9,8 @@ import simpy
 from benchmarks.agreement import streams
 from twin.dataplane import DataPlane
 from twin.parameters import CellParameters, CuCompute, DuCompute, LinkParameters
-from twin.reference_parts import Link, Packet, Process
+from twin.reference_links import Link
+from twin.reference_parts import Packet, Process
 
 
 @pytest.mark.parametrize("load", [0.3, 0.8])
