@@ -12,6 +12,7 @@ from col.errors import InputError
 from twin import kernel_layout as kn
 from twin.kernel import advance_cells
 from twin.parameters import CFS_PERIOD_MS, CellParameters, GrantPolicy
+from twin.plane_compute import PlaneCompute
 from twin.slow_noise import SLOW_BLOCK_MS, SlowNoise
 
 __all__ = ["Counters", "DataPlane", "PacketLog"]
@@ -37,7 +38,7 @@ class PacketLog:
     uplink: FloatArray
 
 
-class DataPlane:
+class DataPlane(PlaneCompute):
     """All cells' slots and packets from time 0 on; `advance` moves them, everything else is set between two calls.
 
     `streams` names one generator per source of chance: `slot` (demand from slot to slot), `slow_du`, `slow_cu` (slow
@@ -140,7 +141,7 @@ class DataPlane:
             self._par[cell, column] = factor
 
     def set_parallelism(self, cell: int, *, du: float | None = None, cu: float | None = None) -> None:
-        """Set how many CPU-ms a ms a cell's DU or CU runs at from now on, while it has work: what its host leaves it."""
+        """Set at how many CPU-ms a ms a DU or CU with work runs from now on: what its host leaves it. See `cu_of`."""
         for column, pace in ((kn.P_DU_PAR, du), (kn.P_CU_PAR, cu)):
             if pace is not None:
                 if not 0.0 < pace <= 1024.0:

@@ -13,6 +13,9 @@ from typing import Any
 
 from col.errors import InputError
 from twin.air import AirInterface
+from twin.cfs_burst import CfsBurst
+from twin.link_noise import LinkNoise
+from twin.lock_step import LockStep
 
 __all__ = [
     "CFS_PERIOD_MS",
@@ -193,6 +196,13 @@ class CellParameters:
     du: DuCompute = field(default_factory=DuCompute)
     cu: CuCompute = field(default_factory=CuCompute)
     links: LinkParameters = field(default_factory=LinkParameters)
+    lock_step: LockStep | None = None
+    """Slots that wait for each other, as the virtual radio's do; None: slot n is due at n ms."""
+    burst: CfsBurst | None = None
+    fronthaul_noise: LinkNoise | None = None
+    midhaul_noise: LinkNoise | None = None
+    backhaul_noise: LinkNoise | None = None
+    """That of the first cell of a CU counts."""
 
     def __post_init__(self) -> None:
         _check_numbers(self)
