@@ -29,7 +29,7 @@ class InputError(RantwinError):
     exit_code = 2
 
     def __init__(self, message: str, *, source: str = "", key: str = "", value: object = None) -> None:
-        self.source, self.key, self.value = source, key, value
+        self.message, self.source, self.key, self.value = message, source, key, value
         place = ": ".join(part for part in (source, f"{key} = {value!r}" if value is not None else key) if part)
         super().__init__(f"{place}: {message}" if place else message)
 

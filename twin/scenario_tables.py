@@ -58,13 +58,32 @@ class OptionalTable:
         return {"kind": kind, **record_table(record)}
 
 
-TABLES: tuple[OptionalTable, ...] = ()
+TABLES: tuple[OptionalTable, ...] = (
+    OptionalTable("radio.lock_step", "twin.lock_step:LockStep"),
+    OptionalTable("channel", "twin.channel:ChannelParameters"),
+    OptionalTable("link_adaptation", "twin.link_adaptation:LinkAdaptation"),
+    OptionalTable("harq", "twin.harq:Harq"),
+    OptionalTable("cfs", "twin.cfs_burst:CfsBurst"),
+    OptionalTable("memory", "twin.memory:MemoryParameters"),
+    OptionalTable("contention", "twin.contention:ContentionParameters"),
+    OptionalTable("links.fronthaul", "twin.link_noise:LinkNoise"),
+    OptionalTable("links.midhaul", "twin.link_noise:LinkNoise"),
+    OptionalTable("links.backhaul", "twin.link_noise:LinkNoise"),
+    OptionalTable("ues", "twin.population:Population"),
+    OptionalTable("traffic.source", "twin.sources:SOURCES"),
+    OptionalTable("mobility.load", "twin.mobility:LoadRule"),
+    OptionalTable("mobility.a3", "twin.mobility:A3Rule"),
+    OptionalTable("mobility.interruption", "twin.mobility:Interruption"),
+    OptionalTable("controllers", "twin.controllers:Controller", many=True),
+    OptionalTable("faults", "twin.faults:FAULT_KINDS", many=True),
+)
 """Every optional table; one line each."""
 
 
 def read_tables(document: Section) -> dict[str, Any]:
     """Return the records of the optional tables that the document has, by dotted key; arrays as tuples."""
     found: dict[str, Any] = {}
+    document.expect(table.key.split(".")[0] for table in TABLES)
     for table in TABLES:
         parent, name = _parent_of(document, table.key)
         if parent is None:

@@ -78,6 +78,10 @@ class Section:
             message, source=self.source, key=self.key(name), value=None if value is None else _shown(value)
         )
 
+    def inner(self, path: Sequence[str]) -> Section:
+        """Return the place that the keys of `path` lead to from here, for an error message; it has no values."""
+        return Section({}, self.source, (*self._path, *path))
+
     def raw(self) -> dict[str, Any]:
         """Return a copy of the table itself, its inner tables shared."""
         return dict(self._values)
@@ -283,7 +287,7 @@ def read_numbers(record: type[Record], section: Section, **given: Any) -> Record
     try:
         return record(**values)
     except InputError as error:
-        raise section.fail(error.key, str(error).rsplit(": ", 1)[-1], error.value) from error
+        raise section.fail(error.key, error.message, error.value) from error
 
 
 def _limits(lower: float, upper: float, above: float | None) -> str:

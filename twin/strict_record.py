@@ -50,8 +50,8 @@ def read_record(kind: type[Record], section: Section) -> Record:
 
 def placed(error: InputError, section: Section) -> InputError:
     """Return the error of a record as one of the table that it was read from."""
-    message = str(error).rsplit(": ", 1)[-1] if error.key else str(error)
-    return section.fail(error.key, message, error.value)
+    *path, name = error.key.split(".")  # an inner table's field is named with its table
+    return section.inner(path).fail(name, error.message, error.value)
 
 
 def record_table(record: Any) -> dict[str, Any]:
