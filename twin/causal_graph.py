@@ -6,7 +6,7 @@ moves no other cell, a CU's limit does not move what the DU stage could carry.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from col.errors import InputError
@@ -48,25 +48,25 @@ def causal_graph(
     kinds: dict[str, NodeKind] = {name: NodeKind.CONTROL for name in topology.control_names}
     kinds |= {metric.name: _KINDS[metric.kind] for metric in topology.metrics()}
     unmeasured = {
-        f"{variable.stem}_{element}": variable.kind
+        name: variable.kind or NodeKind.LATENT
         for variable in variables.values()
-        if variable.kind in (NodeKind.LATENT, NodeKind.EXOGENOUS)
-        for element in elements.of(variable.scope)
+        if variable.kind is not NodeKind.CONTROL
+        for name in (f"{variable.stem}_{element}" for element in elements.of(variable.scope))
+        if name not in kinds or variable.kind is not None
     }
     known = kinds.keys() | unmeasured.keys()
+    arrows, past, _ = _templates(active)
     edges, lagged = (
         [edge for arrow in group for edge in elements.join(arrow, variables) if known.issuperset(edge)]
-        for group in _templates(active)
+        for group in (arrows, past)
     )
-    used = {name for edge in chain(edges, lagged) for name in edge}
     # An exogenous variable that nothing measures is as good as latent; one that something moves is no longer exogenous.
     outside = {name for name, kind in unmeasured.items() if kind is NodeKind.EXOGENOUS} & kinds.keys()
     outside -= {head for _, head in edges} | {head for tail, head in lagged if tail not in outside}
-    kinds |= {
-        name: NodeKind.EXOGENOUS if name in outside else NodeKind.LATENT
-        for name in unmeasured
-        if name in outside or (name in used and name not in kinds)
-    }
+    kinds |= dict.fromkeys((name for name in unmeasured if name in outside), NodeKind.EXOGENOUS)
+    barren = _barren(kinds, edges, lagged)
+    kinds |= dict.fromkeys((n for n in unmeasured if n not in kinds and n not in barren), NodeKind.LATENT)
+    edges, lagged = ([edge for edge in group if barren.isdisjoint(edge)] for group in (edges, lagged))
     for edge in removed:
         if edge not in edges and edge not in lagged:
             raise InputError("there is no such arrow to remove", source="graph", key="removed", value=list(edge))
@@ -98,16 +98,32 @@ def split_name(name: str) -> tuple[str, str]:
     return stem, element
 
 
-def _templates(active: Iterable[MechanismRows]) -> tuple[list[Arrow], list[Arrow]]:
-    """Return the arrows within a window and the lagged ones after every mechanism's cuts."""
-    arrows: dict[Arrow, None] = {}
-    past: dict[Arrow, None] = {}
+def _templates(active: Iterable[MechanismRows]) -> tuple[list[Arrow], list[Arrow], list[Arrow]]:
+    """Return the arrows within a window, the lagged ones and the loops, after every mechanism's cuts."""
+    groups: tuple[dict[Arrow, None], ...] = ({}, {}, {})
     for row in active:
-        for kept, cuts, added in ((arrows, row.cuts, row.arrows), (past, row.cuts_past, row.past)):
-            for arrow in cuts:
+        cuts = (row.cuts, row.cuts_past, row.cuts)
+        for kept, cut, added in zip(groups, cuts, (row.arrows, row.past, row.loops), strict=True):
+            for arrow in cut:
                 kept.pop(arrow, None)
             kept.update(dict.fromkeys(added))
-    return list(arrows), list(past)
+    arrows, past, loops = (list(group) for group in groups)
+    return arrows, past, loops
+
+
+def _barren(measured: Container[str], *groups: Iterable[Edge]) -> set[str]:
+    """Return the variables that nothing measures and that act on nothing that anything measures."""
+    parents: dict[str, set[str]] = {}
+    for tail, head in chain(*groups):
+        parents.setdefault(head, set()).add(tail)
+    ends = {name for edge in chain(*groups) for name in edge}
+    fruitful, stack = set(), [name for name in ends if name in measured]
+    while stack:
+        name = stack.pop()
+        if name not in fruitful:
+            fruitful.add(name)
+            stack.extend(parents.get(name, ()))
+    return ends - fruitful
 
 
 class _Elements:

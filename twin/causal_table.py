@@ -37,11 +37,11 @@ class Scope(StrEnum):
 class Hold(StrEnum):
     """How do() holds a variable; `twin.intervene` carries it out.
 
-    control: put in force, and whatever else would set it is overruled. load: offered so. run: the constant that a
-    process run drew. window: replaced where the window's metrics are put together, so whatever is computed from them
-    sees it. capacity: the same, and throughput follows by its formula. demand, stall, radio, backlog: held inside the
-    data plane. drift: the state of the host's meter. mechanism: the mechanism that computes it holds it. none: it has
-    no place of its own to be held at; its parents are what to hold.
+    control: put in force, and whatever else would set it is overruled. load: offered so. run: what a process run drew
+    for good. window: replaced where the window's metrics are put together, so that whatever is computed from them sees
+    it. capacity: the same, and throughput follows by its formula. demand, stall, radio, backlog: held inside the data
+    plane. mechanism: the mechanism that computes it looks into `RanState.held` first. none: there is no one place where
+    it could be held; hold its parents.
     """
 
     CONTROL = "control"
@@ -53,7 +53,6 @@ class Hold(StrEnum):
     STALL = "stall"
     RADIO = "radio"
     BACKLOG = "backlog"
-    DRIFT = "drift"
     MECHANISM = "mechanism"
     NONE = "none"
 
@@ -63,7 +62,7 @@ class Variable:
     """One template: `stem`_i for every i of its scope.
 
     `kind` is None where the metric of that name says it (observable or target); without such a metric the variable is
-    left out. `at` is the module of `twin` that computes it, `held` how do() holds it there, `says` what
+    latent. `at` is the module of `twin` that computes it, `held` how do() holds it there, `says` what
     it is and its unit, for those that no metric describes.
     """
 
@@ -86,12 +85,18 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MechanismRows:
-    """What one mechanism adds to the graph, and which arrows of earlier ones it replaces."""
+    """What one mechanism adds to the graph, and which arrows of earlier ones it replaces.
+
+    It is at work where the scenario has one of the tables `when`. `loops` are arrows that act from slot to slot and
+    close a circle within a window: no part of the graph, but of what an intervention moves.
+    """
 
     name: str
+    when: tuple[str, ...]
     variables: tuple[Variable, ...]
     arrows: tuple[Arrow, ...]
     past: tuple[Arrow, ...]
+    loops: tuple[Arrow, ...]
     cuts: tuple[Arrow, ...]
     cuts_past: tuple[Arrow, ...]
 
@@ -119,7 +124,7 @@ class CausalTable:
                     raise InputError("is declared twice", source=source, key=f"{row.name}.variables.{variable.stem}")
                 declared.add(variable.stem)
         for row in rows:
-            for arrow in (*row.arrows, *row.past, *row.cuts, *row.cuts_past):
+            for arrow in (*row.arrows, *row.past, *row.loops, *row.cuts, *row.cuts_past):
                 for stem in (arrow.tail, arrow.head):
                     if stem not in declared:
                         raise InputError("no section declares this variable", source=source, key=row.name, value=stem)
@@ -133,8 +138,8 @@ class CausalTable:
         return {variable.stem: variable for row in self.mechanisms for variable in row.variables}
 
     def active(self, switched_on: Collection[str]) -> tuple[MechanismRows, ...]:
-        """Return the core and the mechanisms of these names, in the order of the file; other names add nothing."""
-        return tuple(row for row in self.mechanisms if row.name == CORE or row.name in switched_on)
+        """Return the core and the mechanisms that these tables of a scenario switch on, in the order of the file."""
+        return tuple(row for row in self.mechanisms if row.name == CORE or not set(row.when).isdisjoint(switched_on))
 
 
 def table_names() -> tuple[str, ...]:
@@ -164,11 +169,22 @@ def causal_table(name: str = "ran") -> CausalTable:
 def _read_mechanism(name: str, section: Section) -> MechanismRows:
     inside = section.section("variables", optional=True)
     variables = tuple(_read_variable(stem, inside.section(stem)) for stem in inside.raw())
-    arrows, past, cuts, cuts_past = (
-        tuple(_read_arrows(section.section(key, optional=True))) for key in ("arrows", "past", "cuts", "cuts_past")
+    arrows, past, loops, cuts, cuts_past = (
+        tuple(_read_arrows(section.section(key, optional=True)))
+        for key in ("arrows", "past", "loops", "cuts", "cuts_past")
     )
+    when = section.texts("when", default=[name])
     section.close()
-    return MechanismRows(name=name, variables=variables, arrows=arrows, past=past, cuts=cuts, cuts_past=cuts_past)
+    return MechanismRows(
+        name=name,
+        when=when,
+        variables=variables,
+        arrows=arrows,
+        past=past,
+        loops=loops,
+        cuts=cuts,
+        cuts_past=cuts_past,
+    )
 
 
 def _read_variable(stem: str, row: Section) -> Variable:
