@@ -33,6 +33,7 @@ COUNTERS = (
     "delay_sum_ms_ul", "prb_used_dl", "prb_used_ul", "prb_available_dl", "prb_available_ul", "tb_ok_dl", "tb_ok_ul",
     "tb_retx_dl", "tb_retx_ul", "cpu_ms_du", "cpu_ms_cu", "stall_ms_du", "stall_ms_cu", "cgroup_throttled_ms_du",
     "throttled_periods_du", "throttled_periods_cu", "cu_packet_ms", "cu_base_ms",
+    "jitter_sum_ms_dl", "jitter_sum_ms_ul",
 )  # fmt: skip
 """What the kernel counts per cell since the counters were last set to zero; sums of bits, packets, PRBs, slots or
 ms."""
@@ -40,7 +41,8 @@ ms."""
     K_SLOTS, K_OK, K_LATE, K_SKIP, K_OFF_DL, K_OFF_UL, K_DEL_DL, K_DEL_UL, K_DROP_DL, K_DROP_UL, K_PKT_DL, K_PKT_UL,
     K_DLY_DL, K_DLY_UL, K_PRB_DL, K_PRB_UL, K_AVL_DL, K_AVL_UL, K_TB_DL, K_TB_UL, K_RETX_DL, K_RETX_UL, K_CPU_DU,
     K_CPU_CU,
-    K_STALL_DU, K_STALL_CU, K_CGROUP_DU, K_THR_DU, K_THR_CU, K_CU_PKT, K_CU_BASE, N_COUNTERS,
-) = range(32)  # fmt: skip
+    K_STALL_DU, K_STALL_CU, K_CGROUP_DU, K_THR_DU, K_THR_CU, K_CU_PKT, K_CU_BASE,
+    K_JIT_DL, K_JIT_UL, N_COUNTERS,
+) = range(34)  # fmt: skip
 
 DELAY_FINE_MS, DELAY_FINE_BINS, DELAY_BINS = 0.1, 1000, 3000  # 0.1 ms up to 100 ms, then 1 ms up to 2.1 s

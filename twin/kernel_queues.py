@@ -19,6 +19,7 @@ from twin.kernel_layout import (
     K_DLY_DL,
     K_DROP_DL,
     K_DROP_UL,
+    K_JIT_DL,
     K_OFF_UL,
     K_PKT_DL,
     P_BITS,
@@ -54,6 +55,7 @@ def deliver(
     if before >= 0.0:
         ue[c, way, u, U_JITTER] += (abs(delay - before) - ue[c, way, u, U_JITTER]) / 16.0
     ue[c, way, u, U_TRANSIT] = delay
+    k[K_JIT_DL + way] += ue[c, way, u, U_JITTER]
     if n_log[c, way] < log.shape[2]:
         log[c, way, n_log[c, way], 0] = sent_at
         log[c, way, n_log[c, way], 1] = at
