@@ -56,6 +56,7 @@ class Mechanism(Protocol):
         Called for the base configuration first, before any process starts; the data plane has caught up and has the
         CPU limits already.
         """
+        return
 
     def seen(self, metrics: Mapping[str, float]) -> None:
         """Take all metrics of the time since the last call, hosts included after a window, without them before one.
@@ -63,6 +64,7 @@ class Mechanism(Protocol):
         Called at the end of the warm-up, of every window and of every settling time, after `metrics` and before the
         built-in autoscaler acts. Whoever sets controls from here calls `ran.apply`, and only while `ran.automation`.
         """
+        return
 
     def metrics(self, ran: RanState, elapsed_ms: float) -> Mapping[str, float]:
         """Return this mechanism's variables of the time since the last call (`elapsed_ms`), by name, latent ones too.
@@ -76,7 +78,7 @@ class Mechanism(Protocol):
     def busy_cores(self, elapsed_ms: float) -> Mapping[str, float]:
         """Return what this mechanism kept each host busy with, mean of the time of the last `metrics` [core].
 
-        It raises the host's power and is in no other metric of the RAN. Called after `metrics`, for windows only.
+        It raises the host's power. Called after `metrics`, for windows only.
         """
         return {}
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twin.contention import Contention, ContentionParameters
+from twin.faults import Fault, Faults
 from twin.mechanism import Mechanism
+from twin.memory import Memory, MemoryParameters
 from twin.scenario_model import Scenario
 from twin.streams import Streams
 
@@ -21,5 +24,10 @@ def mechanisms(scenario: Scenario, streams: Streams, ran: RanState) -> tuple[Mec
     must leave the others' numbers as they are: each draws from streams of its own name.
     """
     found: list[Mechanism] = []
-    # if scenario.memory is not None: found.append(Memory(scenario.memory, scenario, streams, ran))
+    if (memory := scenario.part(MemoryParameters)) is not None:
+        found.append(Memory(memory, streams, ran))
+    if (contention := scenario.part(ContentionParameters)) is not None:
+        found.append(Contention(contention, streams, ran))
+    if faults := scenario.parts(Fault):
+        found.append(Faults(faults, streams, ran))
     return tuple(found)

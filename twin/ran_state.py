@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from twin.autoscaler import Autoscaler
 from twin.control_kinds import kind_of
 from twin.dataplane import DataPlane
+from twin.link_noise import LinkNoise, LinkState
 from twin.mechanism import RunEvent
 from twin.mechanisms import mechanisms
+from twin.outages import Outages
 from twin.power import HostPower, Neighbour
 from twin.scenario_model import Scenario
 from twin.streams import Streams
+from twin.topology import Topology
 from twin.windows import window_metrics
 
 __all__ = ["AFTER_MECHANISMS", "DATA_PLANE_STREAMS", "RanState", "make_autoscaler"]
@@ -51,6 +54,8 @@ class RanState:
         self.scenario, self.env = scenario, env
         self.topology = scenario.topology
         self.held = dict(held)
+        self.ues = {gnb.cell: gnb.ues for gnb in self.topology.gnbs}
+        """UEs attached to each cell now; whoever lets them come and go keeps it."""
         self.automation = automation
         """Whether anything but the operator may move controls now; mechanisms that set controls ask first."""
         self._rows = {gnb.cell: row for row, gnb in enumerate(self.topology.gnbs)}
@@ -60,11 +65,13 @@ class RanState:
         self.controls: dict[str, float] = {}
         self._done = self._read_at = 0
         self._elapsed_ms = 0.0
+        self._cpu_ms = {part: np.zeros(len(self._rows)) for part in ("du", "cu")}
         self._events: deque[RunEvent] = deque(maxlen=_MOST_EVENTS)
         self._scaled = dict.fromkeys(self._rows, 1.0)
         self._slowed: dict[int, dict[str, tuple[float, float]]] = {cell: {} for cell in self._rows}
         self._meters = _meters(scenario, streams)
         self._neighbours = _neighbours(scenario, streams)
+        self.outages = Outages(_processes(self.topology), self._stop)
         self.mechanisms = mechanisms(scenario, streams, self)
         self._offered_by_others = any(mechanism.drives_load for mechanism in self.mechanisms)
         self.apply({**scenario.fixed_values, **base})
@@ -140,6 +147,27 @@ class RanState:
         self._scaled[cell] = factor
         self._set_demand(cell)
 
+    def take_down(self, process: str, until_ms: int) -> None:
+        """Kill a process, `du_1` or `cu_a`, now; it serves again from `until_ms` on, or when its last cause allows."""
+        self.catch_up()
+        self.outages.take_down(process, self.now_ms, until_ms)
+
+    def _stop(self, process: str, until_ms: int) -> None:
+        part, _, owner = process.partition("_")
+        if part == "du":
+            self.plane.down_du(self._rows[int(owner)], until_ms)
+        else:
+            self.plane.down_cu(self.topology.cus.index(owner), until_ms)
+
+    def link(self, leg: str) -> LinkState:
+        """Return what a leg (fronthaul, midhaul, backhaul) is in this scenario while nothing is wrong with it."""
+        links = self.scenario.links
+        return LinkState(
+            delay_ms=getattr(links, f"{leg}_ms"),
+            rate_mbps=getattr(links, f"{leg}_mbps", 1000.0),
+            noise=self.scenario.part(LinkNoise, f"links.{leg}"),
+        )
+
     def slow_down(self, source: str, cell: int, *, du_factor: float = 1.0, cu_factor: float = 1.0) -> None:
         """Multiply the compute demand of a cell's DU and CU on behalf of `source` from now on.
 
@@ -155,12 +183,24 @@ class RanState:
             du, cu = du * du_factor, cu * cu_factor
         self.plane.set_demand(row, du_factor=self._du[row] * du, cu_factor=self._cu[row] * cu)
 
+    def cpu_ms(self) -> tuple[FloatArray, FloatArray]:
+        """Return the CPU-ms that DUs and CUs have used since the run's start, each a value a cell.
+
+        A CU's are in the rows of the cells that it serves.
+        """
+        self.catch_up()
+        du, cu = (total + self.plane.peek(f"cpu_ms_{part}") for part, total in self._cpu_ms.items())
+        return du, cu
+
     def read(self) -> dict[str, float]:
         """Return the metrics of cells, CUs and mechanisms since they were last read."""
         self.catch_up()
         self._elapsed_ms, self._read_at = float(self.now_ms - self._read_at), self.now_ms
         counters = self.plane.take_counters().columns
+        for part, total in self._cpu_ms.items():
+            total += counters[f"cpu_ms_{part}"]
         metrics = window_metrics(counters, self.topology, 8.0 * self.scenario.payload_bytes)
+        metrics.update(self.outages.take_up_shares(self.now_ms))
         for mechanism in self.mechanisms:
             metrics.update(mechanism.metrics(self, self._elapsed_ms))
         return metrics
@@ -203,6 +243,10 @@ def make_autoscaler(scenario: Scenario, streams: Streams) -> Autoscaler:
         controls,
         {name: streams.generator("autoscaler", row) for row, name in enumerate(controls)},
     )
+
+
+def _processes(topology: Topology) -> tuple[str, ...]:
+    return (*(f"du_{gnb.cell}" for gnb in topology.gnbs), *(f"cu_{cu}" for cu in topology.cus))
 
 
 def _run_effects(scenario: Scenario, streams: Streams, held: Mapping[str, float]) -> tuple[FloatArray, FloatArray]:
