@@ -8,7 +8,7 @@ Time is counted in slots of 1 ms, as integers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,15 +84,23 @@ def trial_plan(scenario: Scenario, base: Mapping[str, float], target: Mapping[st
     )
 
 
-def simulate(scenario: Scenario, plan: RunPlan, *, seed: int, run: int) -> RunRecord:
-    """Simulate one run; everything random in it follows from `seed` and `run`."""
-    return _Run(scenario, plan, Streams(seed, run)).record()
+def simulate(
+    scenario: Scenario, plan: RunPlan, *, seed: int, run: int, closed: Callable[[int], None] | None = None
+) -> RunRecord:
+    """Simulate one run; everything random in it follows from `seed` and `run`.
+
+    `closed` hears after each window how many there are by now; what it raises ends the run.
+    """
+    return _Run(scenario, plan, Streams(seed, run), closed).record()
 
 
 class _Run:
     """The control plane of one run at work."""
 
-    def __init__(self, scenario: Scenario, plan: RunPlan, streams: Streams) -> None:
+    def __init__(
+        self, scenario: Scenario, plan: RunPlan, streams: Streams, closed: Callable[[int], None] | None = None
+    ) -> None:
+        self._closed = closed
         self._scenario, self._plan, self._streams = scenario, plan, streams
         self._env = simpy.Environment()
         self._ran = RanState(scenario, streams, self._env, plan.base, plan.held, automation=plan.autoscaled)
@@ -165,6 +173,8 @@ class _Run:
             metrics |= self._ran.host_metrics(metrics)
             self._seen.append((dict(self._ran.controls), metrics))
             self._close_window(metrics)
+            if self._closed is not None:
+                self._closed(len(self._seen))
 
     def _close_window(self, metrics: Mapping[str, float]) -> None:
         closed, self._window_closed = self._window_closed, self._env.event()
