@@ -30,19 +30,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from col.errors import InputError
+from twin.path_loss import Site
 from twin.strict import limits
 
-__all__ = ["ChannelParameters", "Site"]
-
-
-class Site(StrEnum):
-    """Deployments of TR 38.901: urban macro and urban micro (street canyon)."""
-
-    UMA = "uma"
-    UMI = "umi"
+__all__ = ["ChannelParameters"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +55,19 @@ class ChannelParameters:
     rician_k_db: float = field(default=9.0, metadata=limits(lower=-20, upper=40))
     fading: int = field(default=1)
     """0 leaves small-scale fading out."""
-    gnb_power_dbm: float = field(default=10.0, metadata=limits(lower=-60, upper=60))
+    gnb_power_dbm: float = field(default=24.0, metadata=limits(lower=-60, upper=60))
     """Transmit power over the carrier at `tx_reference_db`, saturation aside."""
-    tx_reference_db: float = field(default=10.0, metadata=limits(lower=-100, upper=200))
-    tx_saturation_dbm: float = field(default=20.0, metadata=limits(lower=-60, upper=80))
+    tx_reference_db: float = field(default=30.0, metadata=limits(lower=-100, upper=200))
+    """Transmit gain at which that power is sent, and in force until another one is set."""
+    tx_saturation_dbm: float = field(default=30.0, metadata=limits(lower=-60, upper=80))
     ue_noise_db: float = field(default=9.0, metadata=limits(lower=0, upper=30))
     ue_power_dbm: float = field(default=23.0, metadata=limits(lower=-40, upper=40))
-    p0_dbm: float = field(default=-95.0, metadata=limits(lower=-202, upper=24))
+    p0_dbm: float = field(default=-88.0, metadata=limits(lower=-202, upper=24))
     """Target power per PRB at the receiver, for full path loss compensation (TS 38.213, 7.1.1)."""
     alpha: float = field(default=1.0, metadata=limits(lower=0, upper=1))
     gnb_noise_db: float = field(default=5.0, metadata=limits(lower=0, upper=30))
+    rx_reference_db: float = field(default=25.0, metadata=limits(lower=-100, upper=200))
+    """Receive gain in force until another one is set."""
     rx_knee_db: float = field(default=10.0, metadata=limits(lower=-100, upper=200))
     """Receive gain at which the noise behind the amplifier is as large as that before it."""
     rx_clip_dbm: float = field(default=-35.0, metadata=limits(lower=-200, upper=100))
