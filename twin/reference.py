@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import simpy
 
@@ -55,9 +55,10 @@ class Gnb:
         self.log = CellRun()
         self.cu: Cu
         links = cell.links
-        wire_kbit = cell.packet_bits * links.overhead / 1000.0
-        midhaul = {"serialise_ms": wire_kbit / links.midhaul_mbps, "delay_ms": links.midhaul_ms}
-        backhaul = {"serialise_ms": wire_kbit / links.backhaul_mbps, "delay_ms": links.backhaul_ms}
+        midhaul: dict[str, Any] = {"rate_mbps": links.midhaul_mbps, "delay_ms": links.midhaul_ms}
+        backhaul: dict[str, Any] = {"rate_mbps": links.backhaul_mbps, "delay_ms": links.backhaul_ms}
+        for leg in (midhaul, backhaul):
+            leg |= {"overhead": links.overhead, "lost": self.lose}
         self.du = Du(
             env, cell, draws, self.log, uplink=lambda packet: self.midhaul_up.send(packet), deliver=self.deliver
         )

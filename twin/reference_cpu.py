@@ -19,30 +19,50 @@ __all__ = ["CfsBandwidth"]
 class CfsBandwidth:
     """A cgroup under CFS bandwidth control: a quota of CPU time that is refilled every period.
 
-    What is left of it is lost, but for `burst_ms`: a refill fills up to the quota and at most that much more.
+    What is left of it is lost, but for `burst_ms`: a refill adds the quota to it and cuts that off at the quota and at
+    most that much more. `held_stall`, a share of each period, replaces the quota: there is no limit but in the last
+    part of the period, where nothing runs.
     """
 
-    def __init__(
-        self, env: simpy.Environment, *, quota_ms: float, first_refill_ms: float, burst_ms: float = 0.0
-    ) -> None:
+    def __init__(self, env: simpy.Environment, *, first_refill_ms: float) -> None:
         self.env = env
-        self.quota_ms, self.burst_ms = quota_ms, burst_ms
+        self.quota_ms, self.burst_ms = 0.0, 0.0
+        self.held_stall: float | None = None
         self.left_ms = 0.0
-        self.refilled = env.event()
+        self.refilled, self.stopped = env.event(), env.event()
         self._running_since: float | None = None
         self._parallelism = 1.0
         env.process(self._refill(first_refill_ms))
 
     def _refill(self, first_ms: float) -> Process:
-        period = 0
+        env, period = self.env, 0
         while True:
-            yield self.env.timeout(first_ms + period * CFS_PERIOD_MS - self.env.now)
-            if self._running_since is not None:  # what was drawn so far belongs to the period before
-                self.left_ms = max(self.left_ms - (self.env.now - self._running_since) * self._parallelism, 0.0)
-            self.left_ms = min(self.left_ms + self.quota_ms, self.quota_ms + self.burst_ms)
-            refilled, self.refilled = self.refilled, self.env.event()
+            begins = first_ms + period * CFS_PERIOD_MS
+            yield env.timeout(begins - env.now)
+            self._settle()
+            if self.held_stall is None:
+                most = self.quota_ms + min(self.burst_ms, self.quota_ms)
+                left = 0.0 if self.left_ms > 1e9 else self.left_ms  # a stall held so far leaves nothing
+                self.left_ms = min(left + self.quota_ms, most)
+            else:
+                self.left_ms = 1e12
+                env.process(self._stop(begins + (1.0 - self.held_stall) * CFS_PERIOD_MS))
+            refilled, self.refilled = self.refilled, env.event()
             refilled.succeed()
             period += 1
+
+    def _stop(self, at_ms: float) -> Process:
+        yield self.env.timeout(at_ms - self.env.now)
+        self._settle()
+        self.left_ms = 0.0
+        stopped, self.stopped = self.stopped, self.env.event()
+        stopped.succeed()
+
+    def _settle(self) -> None:
+        """Draw on what is left for the work that is under way."""
+        if self._running_since is not None:
+            self.left_ms = max(self.left_ms - (self.env.now - self._running_since) * self._parallelism, 0.0)
+            self._running_since = self.env.now
 
     def run(
         self, work_ms: float, parallelism: float, *, resume_ms: float = 0.0
@@ -57,13 +77,13 @@ class CfsBandwidth:
                 pauses.append(env.now - began)
                 work_ms += resume_ms
             burst_ms = min(work_ms, self.left_ms)
-            began, refilled = env.now, self.refilled
+            began, refilled, stopped = env.now, self.refilled, self.stopped
             self._running_since, self._parallelism = began, parallelism
-            yield env.timeout(burst_ms / parallelism) | refilled
-            self._running_since = None
-            if refilled.triggered:
+            yield env.timeout(burst_ms / parallelism) | refilled | stopped
+            if refilled.triggered or stopped.triggered:
                 work_ms -= (env.now - began) * parallelism
             else:
                 work_ms -= burst_ms
                 self.left_ms -= burst_ms
+            self._running_since = None
         return pauses

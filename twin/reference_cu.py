@@ -29,7 +29,7 @@ class Cu:
         log: list[CuJob],
     ) -> None:
         self.env, self.parameters = env, parameters
-        self.cpu = CfsBandwidth(env, quota_ms=0.0, first_refill_ms=first_refill_ms)
+        self.cpu = CfsBandwidth(env, first_refill_ms=first_refill_ms)
         self.slow, self.factor = slow, factor
         self.forward, self.lost, self.log = forward, lost, log
         self.queue: simpy.Store = simpy.Store(env)

@@ -47,7 +47,7 @@ class Du:
         self.env, self.cell, self.draws, self.log = env, cell, draws, log
         self.uplink, self.deliver = uplink, deliver
         du = cell.du
-        self.cpu = CfsBandwidth(env, quota_ms=0.0, first_refill_ms=draws.du_refill_ms)
+        self.cpu = CfsBandwidth(env, first_refill_ms=draws.du_refill_ms)
         self.slot_noise = lognormal(draws.slot_normal, math.sqrt(math.log1p(du.slot_cv**2)))
         rho = math.exp(-SLOW_BLOCK_MS / du.slow_tau_ms) if du.slow_tau_ms > 0 else 0.0
         self.slow = lognormal(autoregression(draws.slow_du_normal, rho), du.slow_sd)

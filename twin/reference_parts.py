@@ -23,6 +23,7 @@ __all__ = [
     "Packet",
     "Slot",
     "autoregression",
+    "chance",
     "in_turn",
     "lognormal",
     "share",
@@ -79,15 +80,19 @@ def draw(cells: Sequence[CellParameters], streams: Mapping[str, np.random.Genera
 
 @dataclass(slots=True)
 class Packet:
-    """A datagram on its way; `left_bits` have not crossed the air yet."""
+    """A datagram on its way; of its `bits`, `left_bits` have not been granted to cross the air yet."""
 
     way: int
     ue: int
     sent_ms: float
     left_bits: int
     cell: int = 0
+    bits: int = 0
     arrived_ms: float = 0.0
     """When it reached the station where it is."""
+
+    def __post_init__(self) -> None:
+        self.bits = self.bits or self.left_bits
 
 
 class Slot(NamedTuple):
@@ -146,6 +151,19 @@ def autoregression(normal: FloatArray, rho: float) -> FloatArray:
     for innovation in normal[1:]:
         values.append(rho * values[-1] + math.sqrt(1.0 - rho * rho) * float(innovation))
     return np.array(values[1:])
+
+
+def chance(key: int, number: int, lane: int) -> float:
+    """Return the number in (0, 1) that `twin.kernel_random` defines for a key, a slot or packet and a lane."""
+
+    def mix(x: int) -> int:
+        x ^= x >> 16
+        x = x * 0x21F0AAAD % 2**32
+        x ^= x >> 15
+        x = x * 0x735A2D97 % 2**32
+        return x ^ x >> 15
+
+    return (mix(mix(number % 2**32) ^ (key + lane * 0x61C88647) % 2**32) + 0.5) / 2**32
 
 
 def in_turn(n_ue: int, first: int) -> list[int]:

@@ -20,7 +20,7 @@ def test_a_line_met_at_random_makes_packets_wait_as_in_an_m_d_1_queue(load: floa
     waited: list[float] = []
     line = Link(
         env,
-        serialise_ms=service_ms,
+        rate_mbps=1.0,
         delay_ms=2.0,
         to=lambda packet: waited.append(env.now - packet.sent_ms - service_ms - 2.0),
     )
@@ -28,7 +28,7 @@ def test_a_line_met_at_random_makes_packets_wait_as_in_an_m_d_1_queue(load: floa
     def source() -> Process:
         for gap in rng.exponential(service_ms / load, n):
             yield env.timeout(gap)
-            line.send(Packet(0, 0, env.now, 1))
+            line.send(Packet(0, 0, env.now, round(1000 * service_ms)))
 
     env.process(source())
     env.run()
