@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from twin.mechanism import Mechanism, Process
 from twin.population import CellWalk, Population, Start, WalkStep
-from twin.ran_state import RanState
 from twin.sources import OnOff, Profile, on_off_path
 from twin.streams import Streams
+
+if TYPE_CHECKING:
+    from twin.ran_state import RanState
 
 __all__ = ["Ue", "Ues"]
 

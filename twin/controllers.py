@@ -135,23 +135,16 @@ def followed_metrics(controller: Controller, control: str, topology: Topology) -
 class Controllers(Mechanism):
     """The controllers of a scenario at work in one run; each control has a generator of its own."""
 
-    def __init__(
-        self,
-        rules: Sequence[Controller],
-        controls: Sequence[Control],
-        topology: Topology,
-        streams: Streams,
-        ran: RanState,
-        *,
-        clock_s: float = 0.0,
-    ) -> None:
-        """Take the rules and where the timetables' clock stands when the run begins."""
-        self._ran, self._clock_s = ran, clock_s
+    def __init__(self, rules: Sequence[Controller], streams: Streams, ran: RanState) -> None:
+        """Take the rules; the timetables' clock stands where the runs before this one would have left it."""
+        scenario = ran.scenario
+        self._ran = ran
+        self._clock_s = streams.run * scenario.passive.run_windows * scenario.window.length_s
         self._set: list[tuple[Control, Controller, tuple[str, ...], np.random.Generator]] = []
-        for row, control in enumerate(controls):
+        for row, control in enumerate(scenario.controls):
             for rule in rules:
                 if rule.sets(control.name):
-                    inputs = followed_metrics(rule, control.name, topology)
+                    inputs = followed_metrics(rule, control.name, scenario.topology)
                     self._set.append((control, rule, inputs, streams.generator("controller", row)))
         self._windows = 0
 

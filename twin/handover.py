@@ -7,15 +7,18 @@ ticks within windows, from loads of the same one). Every handover is noted with 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from twin.attachment import Ue, Ues
 from twin.mechanism import Mechanism, Process
 from twin.mobility import A3Rule, A3State, Interruption, LoadRule, direction
-from twin.ran_state import RanState
 from twin.streams import Streams
 from twin.topology import Pair
+
+if TYPE_CHECKING:
+    from twin.ran_state import RanState
 
 __all__ = ["Handovers"]
 

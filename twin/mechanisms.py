@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twin.attachment import Ues
 from twin.contention import Contention, ContentionParameters
+from twin.controllers import Controller, Controllers
 from twin.faults import Fault, Faults
+from twin.handover import Handovers
 from twin.mechanism import Mechanism
 from twin.memory import Memory, MemoryParameters
+from twin.mobility import A3Rule, Interruption, LoadRule
+from twin.population import Population
 from twin.scenario_model import Scenario
+from twin.sources import OnOff, Profile
 from twin.streams import Streams
 
 if TYPE_CHECKING:
@@ -30,4 +36,12 @@ def mechanisms(scenario: Scenario, streams: Streams, ran: RanState) -> tuple[Mec
         found.append(Contention(contention, streams, ran))
     if faults := scenario.parts(Fault):
         found.append(Faults(faults, streams, ran))
+    if rules := scenario.parts(Controller):
+        found.append(Controllers(rules, streams, ran))
+    if (population := scenario.part(Population)) is not None:
+        ues = Ues(population, scenario.part(OnOff) or scenario.part(Profile), streams, ran)
+        found.append(ues)
+        load, a3 = scenario.part(LoadRule), scenario.part(A3Rule)
+        if load is not None or a3 is not None:
+            found.append(Handovers(load, a3, scenario.part(Interruption) or Interruption(), ues, streams, ran))
     return tuple(found)
