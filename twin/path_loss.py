@@ -55,7 +55,8 @@ def path_loss_db(
         far = 32.4 + 40.0 * np.log10(straight) + tone - 9.5 * np.log10(fall)
         hidden = 22.4 + 35.3 * np.log10(straight) + 21.3 * np.log10(carrier_ghz) - 0.3 * (ue_height_m - 1.5)
     seen = np.where(flat <= turn, near, far)
-    return np.where(los, seen, np.maximum(seen, hidden))
+    loss: FloatArray = np.where(los, seen, np.maximum(seen, hidden))
+    return loss
 
 
 def line_of_sight_probability(site: Site, distance_m: ArrayLike) -> FloatArray:
