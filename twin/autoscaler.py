@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from col.plant import Control
 from twin.strict import limits
+
+if TYPE_CHECKING:
+    from twin.ran_state import RanState
 
 __all__ = ["Autoscaler", "ScalingRule"]
 
@@ -44,6 +48,14 @@ class Autoscaler:
         """Take the rule, the load metrics followed, the control and the generator of every scaled control, by name."""
         self._rules, self._followed = dict(rules), dict(followed)
         self._controls, self._generators = dict(controls), dict(generators)
+
+    def act(self, ran: RanState, seen: Mapping[str, float]) -> None:
+        """Put the limits of the next window in force and note each decision with what it came from."""
+        decided = self.decide(seen)
+        ran.apply(decided)
+        for name, value in decided.items():
+            inputs = {metric: seen[metric] for metric in self._followed[name]}
+            ran.note("decision", name, value=value, by="load", **inputs)
 
     def decide(self, seen: Mapping[str, float]) -> dict[str, float]:
         """Return the limits of the next window [core] from the loads seen in the last one [Mbit/s], by metric name.

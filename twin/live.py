@@ -227,7 +227,7 @@ class LiveRun:
         if self._law is LoadLaw.PASSIVE:
             self._ran.offer(self._walk.step())
         if self._autoscaler is not None and self.automation:
-            self._ran.apply(self._autoscaler.decide(seen))
+            self._autoscaler.act(self._ran, seen)
         if self._disturbance is not None:
             self._disturbance.seen(seen)
 

@@ -16,6 +16,7 @@ import simpy
 from numpy.typing import NDArray
 
 from twin.autoscaler import Autoscaler
+from twin.intervene import Do, Surgery, as_interventions, held_from_start
 from twin.mechanism import Process, RunEvent
 from twin.ran_state import AFTER_MECHANISMS, DATA_PLANE_STREAMS, RanState, make_autoscaler
 from twin.scenario_model import Scenario
@@ -33,7 +34,8 @@ class RunPlan:
 
     `base` is the configuration that the processes start with and `interventions` are (slot, values) in order; window k
     goes from `first_window` + k windows to the next. `autoscaled` lets the autoscaler set the limits at each window's
-    start, and `passive_load` moves the load there; otherwise it is the operating load.
+    start, and `passive_load` moves the load there; otherwise it is the operating load. `held` are variables that do()
+    holds from the start of the run on, `do` those that it holds from some window on or at values that move.
     """
 
     base: Mapping[str, float]
@@ -43,6 +45,12 @@ class RunPlan:
     autoscaled: bool = False
     passive_load: bool = False
     held: Mapping[str, float] = field(default_factory=dict)
+    do: tuple[Do, ...] = ()
+
+    @property
+    def interventions_at(self) -> int:
+        """When do() from window 0 on comes: with the plan's own first intervention, else when windows begin."""
+        return self.interventions[0][0] if self.interventions else self.first_window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +111,15 @@ class _Run:
         self._closed = closed
         self._scenario, self._plan, self._streams = scenario, plan, streams
         self._env = simpy.Environment()
-        self._ran = RanState(scenario, streams, self._env, plan.base, plan.held, automation=plan.autoscaled)
+        interventions = (*as_interventions(plan.held, since=None), *plan.do)
+        held = held_from_start(interventions)
+        self._ran = RanState(scenario, streams, self._env, plan.base, held, automation=plan.autoscaled)
+        starts = range(
+            plan.first_window, plan.first_window + plan.windows * scenario.window_slots, scenario.window_slots
+        )
+        surgery = Surgery(scenario, interventions, self._ran, first_at=plan.interventions_at, window_starts=starts)
+        for process in surgery.processes():
+            self._env.process(process)
         self._window_closed = self._env.event()
         self._seen: list[tuple[dict[str, float], dict[str, float]]] = []
 
@@ -161,7 +177,7 @@ class _Run:
         """Set the limits of each window from the loads of the one before, as soon as that is closed."""
         while True:
             seen = yield self._window_closed
-            self._ran.apply(autoscaler.decide(seen))
+            autoscaler.act(self._ran, seen)
 
     def _monitor(self) -> Process:
         """Close the warm-up, which is seen but not recorded, and then every window."""

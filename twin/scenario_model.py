@@ -18,6 +18,7 @@ from twin.calibrated import Calibrated, calibrated
 from twin.causal_graph import causal_graph, derivations
 from twin.control_kinds import KINDS, ControlRange
 from twin.parameters import CellParameters, CuCompute, DuCompute, LinkParameters
+from twin.population import Population
 from twin.power import NeighbourParameters, PowerParameters
 from twin.radio import bits_per_prb
 from twin.scenario_cost import cost_table
@@ -125,9 +126,11 @@ class Scenario:
     def cells(self) -> tuple[CellParameters, ...]:
         """Return the data plane's parameters of every cell, in the order of the topology."""
         known = calibrated(self.calibration)
+        ues = self.part(Population)
         return tuple(
             CellParameters(
-                n_ue=gnb.ues,
+                n_ue=gnb.ues if ues is None else min(gnb.ues, ues.upper_ues),
+                ue_slots=0 if ues is None else ues.upper_ues,
                 bits_per_prb_dl=_at_snr(known.bits_per_prb_dl, self.radio.snr_dl_db, known, _RE_PER_PRB_DL),
                 bits_per_prb_ul=_at_snr(known.bits_per_prb_ul, self.radio.snr_ul_db, known, _RE_PER_PRB_UL),
                 pucch_prb=known.pucch_prb,

@@ -61,7 +61,7 @@ def window_metrics(
         "thp_ul": thp_ul,
         "dly_dl": _ratio(counters["delay_sum_ms_dl"], counters["packets_dl"]),
         "dly_ul": _ratio(counters["delay_sum_ms_ul"], counters["packets_ul"]),
-        "jit_ul": np.where(counters["packets_ul"] > 0, counters["jitter_ms_ul"], np.nan),
+        "jit_ul": _jitter_ul(counters, mean="ues" in topology.mechanisms),
     }
     metrics = {
         f"{stem}_{gnb.cell}": float(values[row])
@@ -70,6 +70,17 @@ def window_metrics(
     }
     into_cu_dl = (counters["offered_bits_dl"] - packet_bits * cu_drops["dl"]) / elapsed_ms / 1000.0
     return metrics | _cu_metrics(counters, topology, elapsed_ms, into_cu_dl + thp_ul)
+
+
+def _jitter_ul(counters: Mapping[str, FloatArray], *, mean: bool) -> FloatArray:
+    """Return the uplink's interarrival jitter [ms], missing where no packet came.
+
+    It forgets within some 50 packets, a fraction of a second: where UEs hand over, what it is when the window ends
+    tells nothing of a handover in it, so that there it is its mean over the window's packets.
+    """
+    if mean:
+        return _ratio(counters["jitter_sum_ms_ul"], counters["packets_ul"])
+    return np.where(counters["packets_ul"] > 0, counters["jitter_ms_ul"], np.nan)
 
 
 def _dropped_by_cu(counters: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
