@@ -7,7 +7,9 @@ moves no other cell, a CU's limit does not move what the DU stage could carry.
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import chain
+from types import MappingProxyType
 
 from col.errors import InputError
 from col.expression import Expression
@@ -16,7 +18,7 @@ from col.plant import MetricKind
 from twin.causal_table import Arrow, CausalTable, MechanismRows, Scope, Variable, causal_table
 from twin.topology import Topology
 
-__all__ = ["causal_graph", "derivations", "split_name"]
+__all__ = ["causal_graph", "causal_variables", "derivations", "moved_by", "split_name"]
 
 _KINDS = {MetricKind.TARGET: NodeKind.TARGET, MetricKind.OBSERVABLE: NodeKind.OBSERVABLE}
 
@@ -42,7 +44,7 @@ def causal_graph(
         InputError: an unknown name or a cycle among `assumed`, or `removed` names an arrow that is not there.
     """
     table = causal_table(table) if isinstance(table, str) else table
-    active = table.active({*topology.mechanisms, *(["neighbour"] if topology.neighbour else [])})
+    active = table.active(_switched_on(topology))
     variables = {variable.stem: variable for row in active for variable in row.variables}
     elements = _Elements(topology)
     kinds: dict[str, NodeKind] = {name: NodeKind.CONTROL for name in topology.control_names}
@@ -92,10 +94,52 @@ def derivations(topology: Topology) -> dict[str, Expression]:
     return out
 
 
+@cache
+def causal_variables(topology: Topology) -> Mapping[str, Variable]:
+    """Return every variable that the mechanisms of a scenario have, by name, with its row of the table.
+
+    More than the graph's nodes: kinds of controls that are constants here, and what acts on nothing that is measured.
+    """
+    elements = _Elements(topology)
+    return MappingProxyType(
+        {
+            f"{variable.stem}_{element}": variable
+            for row in causal_table().active(_switched_on(topology))
+            for variable in row.variables
+            for element in elements.of(variable.scope)
+            if variable.kind is not NodeKind.CONTROL or variable.stem in topology.control_kinds
+        }
+    )
+
+
+def moved_by(topology: Topology, graph: CausalGraph, names: Iterable[str]) -> frozenset[str]:
+    """Return what an intervention on `names` may move, in the same window or later, with `names`.
+
+    Descendants in the graph, and whatever the loops lead to that act from slot to slot within a window.
+    """
+    variables = {row.stem: row for row in causal_variables(topology).values()}
+    elements = _Elements(topology)
+    _, _, loops = _templates(causal_table().active(_switched_on(topology)))
+    children: dict[str, list[str]] = {}
+    for tail, head in chain(graph.edges, graph.lagged, *(elements.join(arrow, variables) for arrow in loops)):
+        children.setdefault(tail, []).append(head)
+    found, stack = set(), list(names)
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            stack.extend(children.get(name, ()))
+    return frozenset(found)
+
+
 def split_name(name: str) -> tuple[str, str]:
     """Return the stem of a variable's name and which cell, CU, pair or host it is of: ("ps_du", "1")."""
     stem, _, element = name.rpartition("_")
     return stem, element
+
+
+def _switched_on(topology: Topology) -> frozenset[str]:
+    return topology.mechanisms | (frozenset({"neighbour"}) if topology.neighbour else frozenset())
 
 
 def _templates(active: Iterable[MechanismRows]) -> tuple[list[Arrow], list[Arrow], list[Arrow]]:

@@ -82,6 +82,13 @@ class Mechanism(Protocol):
         """
         return {}
 
+    def held(self, name: str) -> None:
+        """Hear that do() holds a variable from now on, or at another value: `ran.held[name]`.
+
+        A mechanism that computes the variable looks there before anything else.
+        """
+        return
+
     def host_up(self, elapsed_ms: float) -> Mapping[str, float]:
         """Return the share of the time of the last `metrics` that hosts had power, for hosts where it is below 1."""
         return {}

@@ -57,14 +57,16 @@ class HostPower:
         self._noise, self._drift = noise, drift
         self._state = float(drift.standard_normal())
 
-    def read_w(self, busy_cores: float, powered: float = 1.0) -> float:
+    def read_w(self, busy_cores: float, powered: float = 1.0, drift: float | None = None) -> float:
         """Return the mean power of the window that ends now and move the drift on.
 
-        `powered` is the share of the window that the host had power at all; `busy_cores` is a mean over all of it.
+        `powered` is the share of the window that the host had power at all; `busy_cores` is a mean over all of it;
+        `drift` is where do() holds the drift [standard deviations].
         """
         parameters = self._parameters
         busy_cores = busy_cores / powered if powered > 0.0 else 0.0
-        watts = parameters.mean_w(busy_cores, self._cores) + parameters.drift_w * self._state
+        drift = self._state if drift is None else drift
+        watts = parameters.mean_w(busy_cores, self._cores) + parameters.drift_w * drift
         watts += parameters.noise_w * float(self._noise.standard_normal())
         self._state = self._keep * self._state + math.sqrt(1.0 - self._keep**2) * float(self._drift.standard_normal())
         return watts * powered

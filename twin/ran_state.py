@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from twin.autoscaler import Autoscaler
 from twin.control_kinds import kind_of
 from twin.dataplane import DataPlane
+from twin.intervene import replaced
 from twin.link_noise import LinkNoise, LinkState
 from twin.mechanism import RunEvent
 from twin.mechanisms import mechanisms
@@ -39,7 +40,7 @@ _MOST_EVENTS = 100_000
 
 
 class RanState:
-    """A fresh process of every gNB, at the limits `base`; `held` overrides root variables of the causal graph."""
+    """A fresh process of every gNB, at the limits `base`; `held` is what do() holds, see `twin.intervene`."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class RanState:
         generators = {name: streams.generator(name) for name in DATA_PLANE_STREAMS}
         self.plane = DataPlane(scenario.cells(), generators, du_factor=self._du, cu_factor=self._cu)
         self.controls: dict[str, float] = {}
+        self._offered: FloatArray | None = None
         self._done = self._read_at = 0
         self._elapsed_ms = 0.0
         self._cpu_ms = {part: np.zeros(len(self._rows)) for part in ("du", "cu")}
@@ -120,8 +122,9 @@ class RanState:
             self._done = now
 
     def apply(self, values: Mapping[str, float]) -> None:
-        """Put limits in force from now on."""
+        """Put limits in force from now on; a control that do() holds stays where it is held."""
         self.catch_up()
+        values = {name: self.held.get(name, value) for name, value in values.items()}
         self.controls.update(values)
         for gnb in self.topology.gnbs:
             du, cu = f"cpu_du_{gnb.cell}", f"cpu_cu_{gnb.cu}"
@@ -133,6 +136,7 @@ class RanState:
     def offer(self, load_mbps: FloatArray) -> None:
         """Change what the senders offer, shape (cells, 2); nothing where a mechanism drives the load."""
         self.catch_up()
+        self._offered = load_mbps
         if self._offered_by_others:
             return
         held = self.held
@@ -140,6 +144,11 @@ class RanState:
             self.plane.set_load(
                 row, dl_mbps=held.get(f"load_dl_{cell}", float(down)), ul_mbps=held.get(f"load_ul_{cell}", float(up))
             )
+
+    def offer_again(self) -> None:
+        """Offer what was offered last, as far as it is not held otherwise by now."""
+        if self._offered is not None:
+            self.offer(self._offered)
 
     def scale_demand(self, cell: int, factor: float) -> None:
         """Multiply the compute demand of a cell's DU and CU, as this run has it, by `factor` from now on."""
@@ -203,6 +212,7 @@ class RanState:
         metrics.update(self.outages.take_up_shares(self.now_ms))
         for mechanism in self.mechanisms:
             metrics.update(mechanism.metrics(self, self._elapsed_ms))
+        metrics.update(replaced(metrics, self.held, self.topology))
         return metrics
 
     def seen(self, metrics: Mapping[str, float]) -> None:
@@ -230,8 +240,9 @@ class RanState:
             busy = sum(use[name] for name in self.topology.use_of_host(host.name))
             busy += sum(cores.get(host.name, 0.0) for cores in others)
             powered = math.prod(share.get(host.name, 1.0) for share in up)
-            out[f"pow_{host.name}"] = self._meters[host.name].read_w(busy, powered)
-        return out
+            drift = self.held.get(f"drift_{host.name}")
+            out[f"pow_{host.name}"] = self._meters[host.name].read_w(busy, powered, drift=drift)
+        return {**out, **replaced(out, self.held, self.topology)}
 
 
 def make_autoscaler(scenario: Scenario, streams: Streams) -> Autoscaler:
