@@ -19,11 +19,13 @@ from twin.autoscaler import Autoscaler
 from twin.control_kinds import kind_of
 from twin.dataplane import DataPlane
 from twin.intervene import replaced
+from twin.latent_metrics import latent_metrics, utilisation
 from twin.link_noise import LinkNoise, LinkState
 from twin.mechanism import RunEvent
 from twin.mechanisms import mechanisms
 from twin.outages import Outages
 from twin.power import HostPower, Neighbour
+from twin.radio_metrics import radio_metrics
 from twin.scenario_model import Scenario
 from twin.streams import Streams
 from twin.topology import Topology
@@ -209,6 +211,10 @@ class RanState:
         for part, total in self._cpu_ms.items():
             total += counters[f"cpu_ms_{part}"]
         metrics = window_metrics(counters, self.topology, 8.0 * self.scenario.payload_bytes)
+        metrics |= latent_metrics(counters, self.topology, self.ues)
+        metrics |= radio_metrics(counters, self.topology, self.scenario.radio, air=self.plane.cells[0].air is not None)
+        width = {cell: self.controls[name] for cell in self._rows if (name := f"bw_{cell}") in self.controls}
+        metrics |= utilisation(counters, self.topology, self.plane.cells, width)
         metrics.update(self.outages.take_up_shares(self.now_ms))
         for mechanism in self.mechanisms:
             metrics.update(mechanism.metrics(self, self._elapsed_ms))

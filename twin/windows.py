@@ -16,6 +16,7 @@ __all__ = ["window_metrics"]
 
 FloatArray = NDArray[np.float64]
 _BITS_PER_KB = 8000.0
+_STOPS_CUS = frozenset({"memory", "faults"})
 _SATURATED = 0.97
 """Busy share of the CU's budget above which what is lost is taken as lost there."""
 
@@ -39,7 +40,7 @@ def window_metrics(
     # bits / ms = kbit/s
     thp_dl = counters["delivered_bits_dl"] / elapsed_ms / 1000.0
     thp_ul = counters["delivered_bits_ul"] / elapsed_ms / 1000.0
-    cu_drops = _dropped_by_cu(counters)
+    cu_drops = _dropped_by_cu(counters, counted=not topology.mechanisms.isdisjoint(_STOPS_CUS))
     du_ul = thp_ul + packet_bits * cu_drops["ul"] / elapsed_ms / 1000.0
     busy_dl = _ratio(counters["prb_used_dl"], counters["prb_available_dl"])
     busy_ul = _ratio(counters["prb_used_ul"], counters["prb_available_ul"])
@@ -57,6 +58,7 @@ def window_metrics(
         "bsr": counters["backlog_bits_ul"] / _BITS_PER_KB,
         "cap_du_dl": _carried(thp_dl, busy_dl),
         "cap_du_ul": _carried(du_ul, busy_ul),
+        "gul": du_ul,
         "thp_dl": thp_dl,
         "thp_ul": thp_ul,
         "dly_dl": _ratio(counters["delay_sum_ms_dl"], counters["packets_dl"]),
@@ -83,12 +85,14 @@ def _jitter_ul(counters: Mapping[str, FloatArray], *, mean: bool) -> FloatArray:
     return np.where(counters["packets_ul"] > 0, counters["jitter_ms_ul"], np.nan)
 
 
-def _dropped_by_cu(counters: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+def _dropped_by_cu(counters: Mapping[str, FloatArray], *, counted: bool) -> dict[str, FloatArray]:
     """Return the packets that the CU dropped, by direction, shapes (g,).
 
-    The counters do not say who dropped a packet.  The CU drops only what would wait longer than its buffer allows, so
-    only while it has no CPU time to spare; whatever is lost otherwise is lost at the queues of the DU.
+    The CU drops only what would wait longer than its buffer allows, so only while it has no CPU time to spare: what is
+    lost then is taken as lost there, the rest at the queues of the DU. Where a CU can be down, it is `counted`.
     """
+    if counted:
+        return {way: counters[f"dropped_cu_{way}"] for way in ("dl", "ul")}
     saturated = counters["cu_packet_ms"] > _SATURATED * counters["cu_budget_ms"]
     return {way: np.where(saturated, counters[f"dropped_packets_{way}"], 0.0) for way in ("dl", "ul")}
 
