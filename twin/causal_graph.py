@@ -6,7 +6,7 @@ moves no other cell, a CU's limit does not move what the DU stage could carry.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from types import MappingProxyType
@@ -59,16 +59,16 @@ def causal_graph(
     known = kinds.keys() | unmeasured.keys()
     arrows, past, _ = _templates(active)
     edges, lagged = (
-        [edge for arrow in group for edge in elements.join(arrow, variables) if known.issuperset(edge)]
+        list(dict.fromkeys(e for arrow in group for e in elements.join(arrow, variables) if known.issuperset(e)))
         for group in (arrows, past)
     )
     # An exogenous variable that nothing measures is as good as latent; one that something moves is no longer exogenous.
     outside = {name for name, kind in unmeasured.items() if kind is NodeKind.EXOGENOUS} & kinds.keys()
     outside -= {head for _, head in edges} | {head for tail, head in lagged if tail not in outside}
     kinds |= dict.fromkeys((name for name in unmeasured if name in outside), NodeKind.EXOGENOUS)
-    barren = _barren(kinds, edges, lagged)
-    kinds |= dict.fromkeys((n for n in unmeasured if n not in kinds and n not in barren), NodeKind.LATENT)
-    edges, lagged = ([edge for edge in group if barren.isdisjoint(edge)] for group in (edges, lagged))
+    telling = _with_effects(kinds, edges, lagged)
+    kinds |= dict.fromkeys((n for n in unmeasured if n not in kinds and n in telling), NodeKind.LATENT)
+    edges, lagged = ([edge for edge in group if telling.issuperset(edge)] for group in (edges, lagged))
     for edge in removed:
         if edge not in edges and edge not in lagged:
             raise InputError("there is no such arrow to remove", source="graph", key="removed", value=list(edge))
@@ -155,19 +155,18 @@ def _templates(active: Iterable[MechanismRows]) -> tuple[list[Arrow], list[Arrow
     return arrows, past, loops
 
 
-def _barren(measured: Container[str], *groups: Iterable[Edge]) -> set[str]:
-    """Return the variables that nothing measures and that act on nothing that anything measures."""
+def _with_effects(measured: Collection[str], *groups: Iterable[Edge]) -> set[str]:
+    """Return what is measured and whatever acts on it, at however many removes."""
     parents: dict[str, set[str]] = {}
     for tail, head in chain(*groups):
         parents.setdefault(head, set()).add(tail)
-    ends = {name for edge in chain(*groups) for name in edge}
-    fruitful, stack = set(), [name for name in ends if name in measured]
+    found, stack = set(), list(measured)
     while stack:
         name = stack.pop()
-        if name not in fruitful:
-            fruitful.add(name)
+        if name not in found:
+            found.add(name)
             stack.extend(parents.get(name, ()))
-    return ends - fruitful
+    return found
 
 
 class _Elements:
