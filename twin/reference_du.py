@@ -1,4 +1,4 @@
-"""DU of the reference model: one slot after the other, its queues, its grants and what becomes of them.
+"""DU of the reference model: its slot clock, what each slot costs, what becomes of slots that end too late.
 
 All times in ms, all work in CPU-ms; direction 0 is down, 1 is up.
 """
@@ -11,8 +11,11 @@ from collections.abc import Callable, Sequence
 
 import simpy
 
-from twin.parameters import CellParameters, GrantPolicy
+from twin.link_noise import RETRANSMIT_MS, LinkNoise
+from twin.parameters import CellParameters
 from twin.reference_cpu import CfsBandwidth
+from twin.reference_links import NoiseSource
+from twin.reference_mac import Grant, Mac
 from twin.reference_parts import (
     DOWN,
     SLOW_BLOCK_MS,
@@ -23,16 +26,18 @@ from twin.reference_parts import (
     Process,
     Slot,
     autoregression,
-    in_turn,
+    chance,
     lognormal,
-    share,
 )
 
 __all__ = ["Du"]
 
 
 class Du:
-    """A DU with the queues of its UEs; `uplink` takes its packets towards the CU, `deliver` those that arrived."""
+    """A DU with its MAC; `uplink` takes its packets towards the CU, `deliver` those that arrived at UEs.
+
+    `frail`: a slot that an outage meets half-way is lost.
+    """
 
     def __init__(
         self,
@@ -43,133 +48,187 @@ class Du:
         *,
         uplink: Callable[[Packet], None],
         deliver: Callable[[Packet], None],
+        frail: bool = False,
     ) -> None:
-        self.env, self.cell, self.draws, self.log = env, cell, draws, log
+        self.env, self.cell, self.draws, self.log, self.frail = env, cell, draws, log, frail
         self.uplink, self.deliver = uplink, deliver
         du = cell.du
         self.cpu = CfsBandwidth(env, first_refill_ms=draws.du_refill_ms)
         self.slot_noise = lognormal(draws.slot_normal, math.sqrt(math.log1p(du.slot_cv**2)))
         rho = math.exp(-SLOW_BLOCK_MS / du.slow_tau_ms) if du.slow_tau_ms > 0 else 0.0
         self.slow = lognormal(autoregression(draws.slow_du_normal, rho), du.slow_sd)
-        self.queues: tuple[list[deque[Packet]], ...] = tuple([deque() for _ in range(cell.n_ue)] for _ in (DOWN, UP))
-        # Uplink PRBs that control signalling leaves; less of it while the downlink is off.
-        pucch = cell.pucch_prb * (1.0 if cell.cap_prb_dl > 0 else 0.35)
-        self.caps = (float(cell.cap_prb_dl), min(float(cell.cap_prb_ul), cell.n_prb - pucch))
+        self.mac = Mac(cell, gone=self._gone, draw=lambda n, ue, way: chance(draws.radio_key, n, 2 * ue + way))
         self.full_buffer = (cell.full_buffer_dl, cell.full_buffer_ul)
-        self.bits_per_prb = (cell.bits_per_prb_dl, cell.bits_per_prb_ul)
-        self.slots = env.process(self._slots())
+        self.factor, self.contention = draws.du_factor, 1.0
+        self.parallelism = du.parallelism
+        self.held_work_ms: float | None = None
+        self.down_from = self.down_until = -math.inf
+        self.down = False
+        self.fronthaul_ms = cell.links.fronthaul_ms
+        self.fronthaul_noise: LinkNoise | None = cell.fronthaul_noise
+        self._fronthaul = NoiseSource(draws.link_key, 0)
+        self._served: deque[bool] = deque(maxlen=max(du.inflight_slots, 1))
+        self._pending = [0, 0]  # repetitions after a stall that are still to be granted
+        self._last_prb = [0.0, 0.0]  # PRBs of the last grant of new data
+        self.slots = env.process(self._lock_step() if cell.lock_step else self._real_time())
 
     def queue(self, packet: Packet) -> None:
         """Put a packet at the end of its UE's queue, if that has room."""
-        queue = self.queues[packet.way][packet.ue]
-        if len(queue) >= self.cell.buffer_packets:
-            self.log.dropped[packet.way].append((self.env.now, "queue"))
+        queue = self.mac.ues[packet.ue].bearers[packet.way].queue
+        gone = packet.way == DOWN and self.down and self.env.now < self.down_until
+        if gone or len(queue) >= self.cell.buffer_packets:
+            self.log.dropped[packet.way].append((self.env.now, "outage" if gone else "queue"))
         else:
             packet.arrived_ms = self.env.now
             queue.append(packet)
 
-    def _slots(self) -> Process:
-        env, cell, du = self.env, self.cell, self.cell.du
-        served: deque[bool] = deque(maxlen=max(du.inflight_slots, 1))
-        pending = [0, 0]  # retransmissions still to be granted
-        last_prb = [0.0, 0.0]  # PRBs of the last grant of new data
-        turn = 0  # the UE that comes first
+    def fail(self, until_ms: float) -> None:
+        """Let the DU be gone from now on, until a fresh process takes over."""
+        if not self.down_from <= self.env.now < self.down_until:
+            self.down_from = self.env.now
+        self.down_until = until_ms
+
+    # Slot clocks.
+
+    def _real_time(self) -> Process:
+        env, du = self.env, self.cell.du
         jumping = False  # the slot clock leaves out slots until it is near enough to the present
         for n in range(len(self.slot_noise)):
             if env.now < n:
                 yield env.timeout(n - env.now)
             start = env.now
+            if self.down_from <= n < self.down_until:
+                self._lose_all()
+                self._record(n, "down", start)
+                jumping = False
+                continue
+            self.down = False
             jumping = start - n > (min(du.resync_ms, du.skip_after_ms) if jumping else du.skip_after_ms)
             if jumping:
-                served.append(False)
+                self._served.append(False)
                 self._record(n, "skipped", start)
                 continue
-            late = start - n > du.deadline_ms
-            prb = [0.0, 0.0]
-            grants: list[list[int]] = [[], []]
-            again = pending[DOWN] > 0, pending[UP] > 0
-            for way in (DOWN, UP):
-                if self.caps[way] <= 0.0:
-                    continue
-                if again[way]:
-                    prb[way] = last_prb[way]
-                elif self.full_buffer[way]:
-                    prb[way] = self.caps[way]
+            yield from self._slot(n, float(n), start)
+
+    def _lock_step(self) -> Process:
+        env, step = self.env, self.cell.lock_step
+        assert step is not None
+        k, start = 0, 0.0
+        while start < len(self.slot_noise):
+            yield env.timeout(start - env.now)
+            self.down = False
+            yield from self._slot(k, start, start)
+            message_ms = 2.0 * self.fronthaul_ms
+            if self.fronthaul_noise is not None:
+                noise = self.fronthaul_noise
+                if self._fronthaul.lost(k, noise):
+                    message_ms += RETRANSMIT_MS
                 else:
-                    grants[way], prb[way] = self._grant(way, n, start, turn)
-            work = du.base_ms
-            for way, fixed_ms, full_ms in ((DOWN, du.dl_fixed_ms, du.dl_full_ms), (UP, du.ul_fixed_ms, du.ul_full_ms)):
-                if prb[way] > 0.0:
-                    work += fixed_ms + full_ms * prb[way] / cell.n_prb
-            work *= self.slot_noise[n] * self.slow[n // SLOW_BLOCK_MS] * self.draws.du_factor
-            if late:
-                work *= du.late_cost
-            pauses = yield from self.cpu.run(work, du.parallelism, resume_ms=du.resume_ms)
-            work += du.resume_ms * len(pauses)
-            if sum(pauses) > 1.0:  # the UEs' feedback for what was in flight found nobody listening
-                for way in (DOWN, UP):
-                    if self.caps[way] > 0.0 and last_prb[way] > 0.0:
-                        pending[way] += sum(served) if du.inflight_slots > 0 else 0
-                served.clear()
-            if late or env.now - n > du.deadline_ms:
-                served.append(False)
-                self._record(n, "late", start, work, pauses)
+                    message_ms = 2.0 * max(self.fronthaul_ms + self._fronthaul.jitter_ms(k, noise), 0.0)
+            start = max(start + 1.0 / step.pace_cap, env.now + message_ms)
+            if self.down_from <= start < self.down_until:
+                yield env.timeout(max(self.down_from - env.now, 0.0))
+                self._lose_all()
+                start = self.down_until
+            k += 1
+
+    def _lose_all(self) -> None:
+        """Forget everything, when an outage begins; what the UEs have to send stays theirs."""
+        if self.down:
+            return
+        self.down = True
+        self._pending = [0, 0]
+        self._served.clear()
+        for ue in self.mac.ues.values():
+            lost = ue.bearers[DOWN].queue
+            self.log.dropped[DOWN].extend((self.env.now, "outage") for _ in lost)
+            lost.clear()
+            for bearer in ue.bearers:
+                bearer.blocks.clear()
+            for packet in ue.bearers[UP].queue:
+                packet.left_bits = packet.bits
+
+    # A slot.
+
+    def _slot(self, n: int, due: float, start: float) -> Process:
+        env, cell, du, mac = self.env, self.cell, self.cell.du, self.mac
+        real_time = cell.lock_step is None
+        late = real_time and start - due > du.deadline_ms
+        mac.restart_links(start)
+        plans: list[list[Grant]] = [[], []]
+        prb, costly = [0.0, 0.0], [0.0, 0.0]
+        again = self._pending[DOWN] > 0, self._pending[UP] > 0
+        for way in (DOWN, UP):
+            if mac.caps[way] <= 0.0:
                 continue
-            served.append(True)
-            bits = [0.0, 0.0]
+            if again[way]:
+                prb[way] = costly[way] = self._last_prb[way]
+            elif self.full_buffer[way]:
+                prb[way] = costly[way] = mac.caps[way]
+            else:
+                plans[way] = mac.plan(way, n, due, start)
+                prb[way] = float(sum(grant.prb for grant in plans[way]))
+                costly[way] = mac.work_prb(way, plans[way])
+        work = self._work_ms(n, due, prb, costly) * (du.late_cost if late else 1.0)
+        pauses = yield from self.cpu.run(work, self.parallelism, resume_ms=du.resume_ms)
+        work += du.resume_ms * len(pauses)
+        if real_time and sum(pauses) > 1.0:  # the UEs' feedback for what was in flight found nobody listening
             for way in (DOWN, UP):
-                if prb[way] <= 0.0:
-                    continue
-                if again[way]:
-                    pending[way] -= 1
-                    continue
-                last_prb[way] = prb[way]
-                if self.full_buffer[way]:
-                    bits[way] = prb[way] * self.bits_per_prb[way]
-                else:
-                    self._transmit(way, n, grants[way], turn)
-            turn = (turn + 1) % cell.n_ue
-            self._record(n, "ok", start, work, pauses, (prb[0], prb[1]), again, (bits[0], bits[1]))
+                if mac.caps[way] > 0.0 and self._last_prb[way] > 0.0:
+                    self._pending[way] += sum(self._served) if du.inflight_slots > 0 else 0
+            self._served.clear()
+        late = late or (real_time and env.now - due > du.deadline_ms)
+        if late or self._on_fronthaul(n):
+            self._served.append(False)
+            self._record(n, "late", start, work, pauses)
+            return
+        if self.frail and start < self.down_from <= env.now:
+            self._record(n, "down", start, work, pauses)
+            return
+        self._served.append(True)
+        bits = [0.0, 0.0]
+        for way in (DOWN, UP):
+            if again[way] and prb[way] > 0.0:
+                self._pending[way] -= 1
+            elif self.full_buffer[way]:
+                bits[way] = prb[way] * (cell.bits_per_prb_dl, cell.bits_per_prb_ul)[way]
+            new = sum(grant.prb for grant in plans[way] if grant.block is None)
+            if not again[way] and (new or self.full_buffer[way]):
+                self._last_prb[way] = prb[way]
+            mac.carry(way, n, due, plans[way])
+        mac.end_slot()
+        self._record(n, "ok", start, work, pauses, (prb[0], prb[1]), again, (bits[0], bits[1]))
 
-    def _grant(self, way: int, n: int, start: float, turn: int) -> tuple[list[int], float]:
-        """Return the bits that each UE may send in slot n, and how many PRBs they take."""
-        cell = self.cell
-        nothing = [0] * cell.n_ue
-        # Downlink is scheduled on what is there now, uplink on what the UE had time to report and to be granted.
-        if way == DOWN:
-            eligible = [list(queue) for queue in self.queues[DOWN]]
-            waited = [start - queue[0].arrived_ms for queue in eligible if queue]
+    def _work_ms(self, n: int, due: float, prb: Sequence[float], costly: Sequence[float]) -> float:
+        du = self.cell.du
+        if self.held_work_ms is not None:
+            return self.held_work_ms * self.contention
+        work = du.base_ms
+        for way, fixed_ms, full_ms in ((DOWN, du.dl_fixed_ms, du.dl_full_ms), (UP, du.ul_fixed_ms, du.ul_full_ms)):
+            if prb[way] > 0.0:
+                work += fixed_ms + full_ms * costly[way] / self.cell.n_prb
+        noise = float(self.slot_noise[n] * self.slow[int(due) // SLOW_BLOCK_MS])
+        return work * noise * self.factor * self.contention
+
+    def _on_fronthaul(self, n: int) -> bool:
+        """Return whether slot n, in time so far, is lost on the fronthaul; in lock-step none is."""
+        noise = self.fronthaul_noise
+        if noise is None or self.cell.lock_step is not None:
+            return False
+        if self._fronthaul.lost(n, noise):
+            return True
+        delay_ms = max(self.fronthaul_ms + self._fronthaul.jitter_ms(n, noise), 0.0)
+        return 0.0 < noise.window_ms < delay_ms
+
+    def _gone(self, packet: Packet, due: float) -> None:
+        if packet.way == DOWN:
+            self.env.process(self._air(packet, due))
         else:
-            eligible = [[p for p in queue if p.sent_ms <= n - cell.ul_grant_ms] for queue in self.queues[UP]]
-            waited = [n - queue[0].sent_ms for queue in eligible if queue]
-        backlog = [sum(p.left_bits for p in queue) for queue in eligible]
-        if not waited:
-            return nothing, 0.0
-        whole, per_prb = int(self.caps[way]), self.bits_per_prb[way]
-        waiting = cell.grant_policy is GrantPolicy.BATCH and sum(backlog) < whole * per_prb
-        if waiting and max(waited) < cell.batch_ms:
-            return nothing, 0.0
-        prbs = share([-(-bits // per_prb) for bits in backlog], whole, turn)
-        return [min(bits, prb * per_prb) for bits, prb in zip(backlog, prbs, strict=True)], float(sum(prbs))
+            self.uplink(packet)
 
-    def _transmit(self, way: int, n: int, grants: list[int], turn: int) -> None:
-        """Let the UEs' queues go by the bits granted; a packet goes on when its last bit went."""
-        for ue in in_turn(self.cell.n_ue, turn):
-            bits, queue = grants[ue], self.queues[way][ue]
-            while bits > 0:
-                part = min(bits, queue[0].left_bits)
-                bits -= part
-                queue[0].left_bits -= part
-                if queue[0].left_bits == 0:
-                    packet = queue.popleft()
-                    if way == DOWN:
-                        self.env.process(self._air(packet, n))
-                    else:
-                        self.uplink(packet)
-
-    def _air(self, packet: Packet, n: int) -> Process:
+    def _air(self, packet: Packet, due: float) -> Process:
         """Take a downlink packet through the DU's pipeline, the fronthaul and a slot on the air."""
-        at = n + self.cell.dl_pipeline_ms + self.cell.links.fronthaul_ms + 1.0
+        at = due + self.cell.dl_pipeline_ms + self.fronthaul_ms + 1.0
         yield self.env.timeout(at - self.env.now)
         self.deliver(packet)
 

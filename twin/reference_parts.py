@@ -53,6 +53,9 @@ class Draws:
     slow_cu_normal: FloatArray
     du_factor: float = 1.0
     cu_factor: float = 1.0
+    link_key: int = 0
+    """Of `chance`: noise of the links, and errors of blocks."""
+    radio_key: int = 0
 
 
 def draw(cells: Sequence[CellParameters], streams: Mapping[str, np.random.Generator], slots: int) -> tuple[Draws, ...]:
