@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from tui.arguments import Parser
 from tui.cli_lab import add_lab_commands
 from tui.cli_runs import add_run_commands
+from tui.cli_simulate import add_simulate_command
 from tui.cli_testbed import add_testbed_commands
 from tui.cli_watch import add_watch_command, opens_screen
 from tui.console import EXIT_DONE, guarded
@@ -21,6 +22,7 @@ exit codes: 0 done; 1 refused, unsafe, rolled back or failed; 2 bad input; 3 unr
 examples:
   rantwin                                   on a terminal: the screen (rantwin watch)
   rantwin rehearse                          learn the safe CPU limits of four gNBs; see runs/<time>-cpu-allocation/
+  rantwin simulate cpu-allocation           run a scenario as it is and look at its windows
   rantwin rehearse my.toml --seed 3 --json  a scenario of your own; the summary as JSON on stdout
   rantwin rehearse --resume                 go on with the rehearsal that was stopped last
   rantwin serve                             start the embedded (EMULATED) testbed and the agent beside it
@@ -41,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print versions and leave")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     add_run_commands(commands)
+    add_simulate_command(commands)
     add_testbed_commands(commands)
     add_watch_command(commands)
     add_lab_commands(commands)

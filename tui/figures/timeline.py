@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tui.figures.svg import Box, Svg, number
+from tui.figures.svg import Box, Svg, number, path_data
 
-__all__ = ["Panel", "Timeline", "timeline_figure"]
+__all__ = ["Mark", "Panel", "Timeline", "timeline_figure"]
 
 FloatArray = NDArray[np.float64]
 
 _WIDTH = 1090.0
 _LEFT, _RIGHT, _TOP, _PANEL, _GAP, _FOOT = 62.0, 1078.0, 38.0, 66.0, 16.0, 44.0
 _MARGIN_NAME = 150.0
+_MOST_MARKS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +35,32 @@ class Panel:
     ceiling_label: str = ""
     limit: float | None = None
     broken: NDArray[np.bool_] | None = None
+    spread: tuple[FloatArray, FloatArray] | None = None
+    """Least and greatest of what the value is the median of, shape (n,) each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Something that happened at a time, in windows from the first one's start on."""
+
+    at: float
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """What all panels share: the trial of each window (n,), -1 in the passive phase, and the trials that failed φ."""
+    """What all panels share: the trial of each window (n,), -1 in the passive phase, and the trials that failed φ.
+
+    A `caption` takes the place of what is said of passive phase and trials. `splits` are windows before which something
+    begins anew.
+    """
 
     trial: NDArray[np.int64]
     failed: frozenset[int]
     window_s: float
+    caption: str = ""
+    marks: Sequence[Mark] = ()
+    splits: Sequence[int] = ()
 
 
 def timeline_figure(title: str, panels: Sequence[Panel], time: Timeline) -> str:
@@ -53,11 +71,15 @@ def timeline_figure(title: str, panels: Sequence[Panel], time: Timeline) -> str:
     whole = Box(_LEFT, _TOP, _RIGHT - _MARGIN_NAME, height - _FOOT)
     passive = int(np.sum(time.trial < 0))
     x = _axis(whole, passive, n)
-    _phases(svg, whole, x, passive, time)
+    if time.caption:
+        _caption(svg, whole, x, time)
+    else:
+        _phases(svg, whole, x, passive, time)
     for k, panel in enumerate(panels):
         top = _TOP + k * (_PANEL + _GAP)
         _panel(svg, Box(whole.left, top, whole.right, top + _PANEL), panel, x)
-    _trials(svg, whole, x, passive, time)
+    if not time.caption:
+        _trials(svg, whole, x, passive, time)
     for value in _window_ticks(passive, n):
         at = float(x[min(value, n)])
         svg.line(at, whole.bottom, at, whole.bottom + 4, "axis")
@@ -98,6 +120,21 @@ def _phases(svg: Svg, box: Box, x: FloatArray, passive: int, time: Timeline) -> 
         svg.line(split, box.top - 34, split, box.bottom, "split")
 
 
+def _caption(svg: Svg, box: Box, x: FloatArray, time: Timeline) -> None:
+    """Say what this is, where something begins anew, and what happened when; close marks share one line."""
+    svg.text(box.left, box.top - 24, time.caption, "note")
+    for split in time.splits:
+        svg.line(float(x[split]), box.top - 6, float(x[split]), box.bottom, "split")
+    by_pixel: dict[int, list[str]] = {}
+    for mark in time.marks:
+        by_pixel.setdefault(round(float(np.interp(mark.at, np.arange(len(x)), x))), []).append(mark.text)
+    for pixel, texts in by_pixel.items():
+        shown = "; ".join(texts[:_MOST_MARKS]) + (
+            f"; and {len(texts) - _MOST_MARKS} more" if texts[_MOST_MARKS:] else ""
+        )
+        svg.circle(pixel, box.top - 8, 2.6, "event", title=shown)
+
+
 def _trials(svg: Svg, box: Box, x: FloatArray, passive: int, time: Timeline) -> None:
     """Shade every other trial, and mark those in which φ failed; over the panels, or a ceiling would hide it."""
     n = len(time.trial)
@@ -116,12 +153,13 @@ def _trials(svg: Svg, box: Box, x: FloatArray, passive: int, time: Timeline) -> 
 
 
 def _panel(svg: Svg, box: Box, panel: Panel, x: FloatArray) -> None:
-    stacks = [panel.value] + ([panel.ceiling] if panel.ceiling is not None else [])
+    stacks = [panel.value] + ([panel.ceiling] if panel.ceiling is not None else []) + list(panel.spread or ())
     top = max((float(np.nanmax(s)) for s in stacks if np.any(np.isfinite(s))), default=1.0)
     top = max(top, panel.limit or 0.0) * 1.06 or 1.0
     low = 0.0
     if panel.ceiling is None:
-        smallest = float(np.nanmin(panel.value)) if np.any(np.isfinite(panel.value)) else 0.0
+        lowest = panel.value if panel.spread is None else panel.spread[0]
+        smallest = float(np.nanmin(lowest)) if np.any(np.isfinite(lowest)) else 0.0
         # A quantity that never comes near nothing (power) is shown over its own range.
         low = min(smallest - 0.15 * (top - smallest), panel.limit or top) if smallest > 0.5 * top else 0.0
     y = box.y(low, top)
@@ -130,6 +168,14 @@ def _panel(svg: Svg, box: Box, panel: Panel, x: FloatArray) -> None:
         steps, levels = np.repeat(x, 2)[1:-1], np.repeat(panel.ceiling, 2)
         svg.area(steps, y.array(levels), box.bottom, "ceiling")
         svg.polyline(steps, y.array(levels), "ceiling-line")
+    if panel.spread is not None:
+        least, greatest = panel.spread
+        good = np.isfinite(least) & np.isfinite(greatest)
+        if np.any(good):
+            around = np.concatenate([middle[good], middle[good][::-1]])
+            svg.path(
+                path_data(around, y.array(np.concatenate([least[good], greatest[good][::-1]])), close=True), "spread"
+            )
     svg.y_axis(box, y, count=3)
     svg.polyline(middle, y.array(panel.value), "value")
     if panel.limit is not None:

@@ -1,0 +1,102 @@
+"""Arguments of `rantwin simulate` and what the command does with them."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from tui.arguments import Commands, Parser, add_command, add_output, add_runs_dir, whole
+from tui.console import EXIT_DONE, EXIT_INTERRUPTED, print_json
+
+__all__ = ["add_simulate_command", "simulate_command"]
+
+
+def add_simulate_command(commands: Commands[Parser]) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "simulate",
+        "tui.cli_simulate:simulate_command",
+        help="run a scenario on the twin, as it is or under do(), and look at its windows",
+        description="Simulate a scenario: one run at the operating load with all controls at their reference. "
+        "Writes a folder with windows.parquet, windows.csv (column names of the public 5G data set), events.jsonl, "
+        "simulation.json and report.html with plots of the windows.",
+        examples="  rantwin simulate cpu-allocation\n"
+        "  rantwin simulate cpu-allocation --do cpu_du_1=0.5 --do cpu_cu=0.4     one DU; every CU\n"
+        "  rantwin simulate traffic-steering --passive --windows 240             an hour as it comes\n"
+        "  rantwin simulate my.toml --seed 3 --json --out my-run",
+    )
+    parser.add_argument(
+        "scenario",
+        metavar="SCENARIO",
+        help="name of a scenario ('rantwin scenarios' lists them) or path of a .toml file",
+    )
+    parser.add_argument(
+        "--do",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a variable: a control (cpu_du_1=0.5), every control of a kind (cpu_du=0.5), or any other variable "
+        "of the causal graph that can be held (load_ul_1=4); may be given several times",
+    )
+    parser.add_argument(
+        "--passive",
+        action="store_true",
+        help="let the load come as it does while nobody intervenes, and autoscalers and controllers at the controls",
+    )
+    parser.add_argument(
+        "--windows", type=whole(1), metavar="N", help="windows to simulate (default: 20; with --passive 240)"
+    )
+    parser.add_argument(
+        "--runs", type=whole(1), default=1, metavar="N", help="repeat with fresh processes (default: 1)"
+    )
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of everything random (default: 0)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="write there (default: a new folder in runs/simulations)"
+    )
+    parser.add_argument("--figures", action="store_true", help="also write every plot as an SVG file of its own")
+    add_runs_dir(parser)
+    add_output(parser)
+
+
+def simulate_command(args: argparse.Namespace) -> int:
+    """Simulate and write what came out."""
+    from tui.progress import choose_progress
+    from tui.simulate import SimulationRequest, run_simulation
+    from tui.simulate_files import claim_folder, write_simulation
+    from tui.simulate_summary import summary_lines, summary_of
+    from tui.stopping import StoppableProgress, stoppable
+    from twin.scenario import load_scenario
+
+    request = SimulationRequest(
+        scenario=args.scenario,
+        seed=args.seed,
+        windows=args.windows,
+        passive=args.passive,
+        do=args.do,
+        runs=args.runs,
+    )
+    try:
+        with stoppable() as stopping:
+            simulation = run_simulation(request, StoppableProgress(choose_progress(quiet=args.quiet), stopping))
+    except KeyboardInterrupt:
+        print("rantwin: stopped; nothing was written", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    folder = claim_folder(args.out, args.runs_dir, load_scenario(args.scenario).name, datetime.now())
+    written = write_simulation(simulation, folder, figures=args.figures, command=_command(args))
+    if args.json:
+        print_json({"folder": str(folder), "written": [str(path) for path in written], **summary_of(simulation)})
+    else:
+        print("\n".join([*summary_lines(simulation), f"report: {folder / 'report.html'}"]))
+    return EXIT_DONE
+
+
+def _command(args: argparse.Namespace) -> str:
+    words = ["rantwin", "simulate", str(args.scenario), *(word for do in args.do for word in ("--do", do))]
+    words += ["--passive"] if args.passive else []
+    words += ["--windows", str(args.windows)] if args.windows is not None else []
+    words += ["--runs", str(args.runs)] if args.runs != 1 else []
+    return shlex.join([*words, "--seed", str(args.seed)])

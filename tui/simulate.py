@@ -1,0 +1,169 @@
+"""`rantwin simulate`: runs of a scenario on the twin, as it stands or under do(), without learning anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from col.plant import Windows, concatenate_windows
+from tui.progress import Progress, Status
+from tui.simulate_do import Interventions, read_interventions
+from twin.mechanism import RunEvent
+from twin.ran import RunPlan, RunRecord, passive_plan, simulate, trial_plan
+from twin.scenario import Scenario, load_scenario
+
+__all__ = ["Simulation", "SimulationRequest", "robustness_of", "run_simulation"]
+
+FloatArray = NDArray[np.float64]
+
+_WINDOWS, _PASSIVE_WINDOWS = 20, 240
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationRequest:
+    """What the user asked for; `windows` is None where nothing was said, `do` has texts like "cpu_du_1=0.5"."""
+
+    scenario: str
+    seed: int = 0
+    windows: int | None = None
+    passive: bool = False
+    do: Sequence[str] = ()
+    runs: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """What was simulated. `hidden` are variables that no plant shows; `events` are (run, event) in order.
+
+    `at_s` of an event is on the clock of the table: runs one after the other, warm-up left out of no run.
+    """
+
+    scenario: Scenario
+    seed: int
+    passive: bool
+    do: Interventions
+    windows: Windows
+    hidden: Mapping[str, FloatArray]
+    events: Sequence[tuple[int, float, RunEvent]]
+    wall_s: float
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def simulated_s(self) -> float:
+        """The simulated time, warm-up and settling included."""
+        return float(self.windows.end_s[-1])
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What makes the same windows again, as JSON."""
+        return {
+            "seed": self.seed,
+            "passive": self.passive,
+            "windows": len(self.windows),
+            "runs": int(self.windows.run[-1]) + 1,
+            "controls": dict(self.do.controls),
+            "held": dict(self.do.held),
+        }
+
+
+def run_simulation(request: SimulationRequest, progress: Progress) -> Simulation:
+    """Simulate; nothing is written.
+
+    Raises:
+        InputError: no such scenario, or an intervention that it does not allow.
+    """
+    scenario = load_scenario(request.scenario)
+    do = read_interventions(request.do, scenario, passive=request.passive)
+    started = time.perf_counter()
+    plans = _plans(scenario, request, do)
+    total = sum(plan.windows for plan in plans)
+    status = Status(title=f"simulate {scenario.name}", steps_name="windows", steps_total=total)
+    records: list[RunRecord] = []
+    said_s = started
+    with progress:
+
+        def closed(windows: int) -> None:
+            nonlocal said_s
+            status.steps_done = sum(len(record.start_s) for record in records) + windows
+            now = time.perf_counter()
+            status.left_s = (now - started) / status.steps_done * (total - status.steps_done)
+            line = f"{status.steps_done} of {total} windows" if now - said_s > 5.0 else ""
+            said_s = now if line else said_s
+            progress.update(status, line)
+
+        for run, plan in enumerate(plans):
+            status.doing = f"run {run + 1} of {len(plans)}" if len(plans) > 1 else "simulating"
+            progress.update(status)
+            records.append(simulate(scenario, plan, seed=request.seed, run=run, closed=closed))
+    return _joined(scenario, request, do, records, time.perf_counter() - started)
+
+
+def _plans(scenario: Scenario, request: SimulationRequest, do: Interventions) -> list[RunPlan]:
+    """Return a plan for every run: passive ones as the twin's passive phase has them, else trials."""
+    base = dict(scenario.description().reference.values)
+    windows = request.windows or (
+        _PASSIVE_WINDOWS if request.passive else max(_WINDOWS, scenario.specification.horizon)
+    )
+    if not request.passive:
+        plan = trial_plan(scenario, base, {**base, **do.controls}, windows)
+        return [do.into(plan)] * request.runs
+    each = scenario.passive.run_windows
+    lengths = [min(each, windows - done) for done in range(0, windows, each)]
+    plan = passive_plan(scenario, {**base, **do.controls})
+    return [do.into(plan, windows=length) for length in lengths]
+
+
+def _joined(
+    scenario: Scenario, request: SimulationRequest, do: Interventions, records: Sequence[RunRecord], wall_s: float
+) -> Simulation:
+    tables: list[Windows] = []
+    events: list[tuple[int, float, RunEvent]] = []
+    offset, count = 0.0, 0
+    for record in records:
+        n = len(record.start_s)
+        tables.append(
+            Windows(
+                sequence=np.arange(count, count + n, dtype=np.int64),
+                start_s=offset + record.start_s,
+                end_s=offset + record.end_s,
+                run=np.full(n, record.run, dtype=np.int64),
+                controls=record.controls,
+                metrics=record.metrics,
+            )
+        )
+        events += [(record.run, offset + event.at_ms / 1000.0, event) for event in record.events]
+        offset, count = float(tables[-1].end_s[-1]), count + n
+    hidden = {name: np.concatenate([record.hidden[name] for record in records]) for name in records[0].hidden}
+    return Simulation(
+        scenario=scenario,
+        seed=request.seed,
+        passive=request.passive,
+        do=do,
+        windows=concatenate_windows(tables),
+        hidden=hidden,
+        events=events,
+        wall_s=wall_s,
+        notes=scenario.notes,
+    )
+
+
+def robustness_of(simulation: Simulation) -> FloatArray:
+    """Return the robustness of φ on every stretch of its horizon within one run, shape (stretches,); NaN: gaps."""
+    specification, windows = simulation.scenario.specification, simulation.windows
+    found: list[FloatArray] = []
+    for run in np.unique(windows.run):
+        rows = windows.run == run
+        length = int(rows.sum())
+        if length < specification.horizon:
+            continue
+        columns = {
+            name: np.lib.stride_tricks.sliding_window_view(windows.metrics[name][rows], specification.horizon)
+            for name in specification.metrics
+        }
+        found.append(specification.robustness(columns))
+    return np.concatenate(found) if found else np.empty(0)
