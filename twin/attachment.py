@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from twin.beat import Beat
 from twin.mechanism import Mechanism, Process
 from twin.population import CellWalk, Population, Start, WalkStep
 from twin.sources import OnOff, Profile, on_off_path
@@ -93,7 +94,7 @@ class Ues(Mechanism):
         if isinstance(source, Profile):
             self._phase_s = source.phase_s(streams)
             self._profile = source.at(self._phase_s)
-        self._steps = 0
+        self._beat = Beat(ran, self._step)
         self._at_start = {gnb.cell: self._first(gnb.cell, gnb.ues) for gnb in gnbs}
 
     def _first(self, cell: int, listed: int) -> int:
@@ -159,11 +160,21 @@ class Ues(Mechanism):
                 ran.plane.detach(ran.row(cell), slot)
             for ordinal in range(number):
                 self._add(cell, cell, 0, ordinal, attached=True)
-        return (self._follow(self._source),) if isinstance(self._source, Profile) else ()
+        yield self._beat.warm_up()
+        if isinstance(self._source, Profile):
+            yield self._follow(self._source)
 
     def seen(self, metrics: Mapping[str, float]) -> None:
         """Take a step of the walk: a window begins."""
-        self._ran.env.process(self._step())
+        self._beat.seen()
+
+    def held(self, name: str) -> None:
+        """Make what do() now holds so at once: the number of UEs of a cell, or what they offer."""
+        stem, _, owner = name.rpartition("_")
+        if stem == "nue":
+            self._fill(int(owner))
+        elif stem in ("load_dl", "load_ul", "lam_dl", "lam_ul"):
+            self._count(int(owner))
 
     def metrics(self, ran: RanState, elapsed_ms: float) -> Mapping[str, float]:
         """Return per cell `nue` (mean UEs attached), `lam_dl` and `lam_ul` (mean offered per UE), `att` (draw).
@@ -185,8 +196,6 @@ class Ues(Mechanism):
     # -- what happens
 
     def _step(self) -> Process:
-        yield self._ran.wait(0)
-        self._steps += 1
         for cell, walk in self._walks.items():
             step, crowd = walk.step(), walk.crowd()
             step = self._as_held(cell, step)
@@ -199,11 +208,20 @@ class Ues(Mechanism):
                 if there:
                     self._remove(there[int(step.who * len(there))])
             if comes and self.has_room(cell):
-                self._add(cell, cell, self._steps, 0, after_ms=step.attach_ms)
+                self._add(cell, cell, self._beat.number, 0, after_ms=step.attach_ms)
             if crowd is not None:
                 self._ran.note("crowd", f"cell {cell}", ues=len(crowd.comes_ms))
                 for k, (comes_ms, goes_ms) in enumerate(zip(crowd.comes_ms, crowd.goes_ms, strict=True)):
-                    self._ran.env.process(self._visit(cell, self._steps, k + 1, comes_ms, goes_ms))
+                    self._ran.env.process(self._visit(cell, self._beat.number, k + 1, comes_ms, goes_ms))
+        yield self._ran.wait(0)
+
+    def _fill(self, cell: int) -> None:
+        """Bring a cell to the number of UEs that is held there: the last to come go first."""
+        wanted = self._held_number(cell, len(self._members[cell]))
+        for ue in self._members[cell][wanted:]:
+            self._remove(ue)
+        for ordinal in range(wanted - len(self._members[cell])):
+            self._add(cell, cell, self._beat.number, 128 + ordinal, attached=True)
 
     def _as_held(self, cell: int, step: WalkStep) -> WalkStep:
         """Return the step with what do() on `att` makes of it: 1 a UE more, -1 one less, 0 none."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twin.attachment import Ue, Ues
+from twin.beat import Beat
 from twin.mechanism import Mechanism, Process
 from twin.mobility import A3Rule, A3State, Interruption, LoadRule, direction
 from twin.streams import Streams
@@ -43,17 +44,19 @@ class Handovers(Mechanism):
         self._draws = {pair.name: streams.generator("handover", row) for row, pair in enumerate(self._pairs)}
         self._count = dict.fromkeys(self._draws, 0)
         self._offered = {cell: (0.0, 0) for pair in self._pairs for cell in pair.cells}
-        self._window = 0
+        self._beat = Beat(ran, self._ticks)
 
     def processes(self, ran: RanState) -> Iterable[Process]:
-        """Start the measurements of event A3."""
-        return () if self._a3 is None else (self._measure(self._a3),)
+        """Start the ticks of the warm-up and the measurements of event A3."""
+        if self._load is not None:
+            yield self._beat.warm_up()
+        if self._a3 is not None:
+            yield self._measure(self._a3)
 
     def seen(self, metrics: Mapping[str, float]) -> None:
         """Tick: a window begins."""
         if self._load is not None:
-            self._window += 1
-            self._ran.env.process(self._ticks(self._load, self._window))
+            self._beat.seen()
 
     def metrics(self, ran: RanState, elapsed_ms: float) -> Mapping[str, float]:
         """Return `ho` of every pair: handovers since the last call."""
@@ -61,12 +64,15 @@ class Handovers(Mechanism):
         self._count = dict.fromkeys(self._count, 0)
         return counts
 
-    def _ticks(self, rule: LoadRule, window: int) -> Process:
+    def _ticks(self) -> Process:
         """Tick at the start of a window and within it, until the next one begins."""
+        rule, window = self._load, self._beat.number
+        if rule is None:
+            return
         number = max(1, round(self._ran.scenario.window_slots / (1000.0 * rule.tick_s)))
         for tick in range(number):
             yield self._ran.wait(0 if tick == 0 else 1000.0 * rule.tick_s)
-            if window != self._window:
+            if window != self._beat.number:
                 return
             for pair in self._pairs:
                 self._tick(rule, pair, first=tick == 0)
