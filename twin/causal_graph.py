@@ -95,7 +95,7 @@ def derivations(topology: Topology) -> dict[str, Expression]:
 
 
 @cache
-def causal_variables(topology: Topology) -> Mapping[str, Variable]:
+def causal_variables(topology: Topology, table: str = "ran") -> Mapping[str, Variable]:
     """Return every variable that the mechanisms of a scenario have, by name, with its row of the table.
 
     More than the graph's nodes: kinds of controls that are constants here, and what acts on nothing that is measured.
@@ -104,7 +104,7 @@ def causal_variables(topology: Topology) -> Mapping[str, Variable]:
     return MappingProxyType(
         {
             f"{variable.stem}_{element}": variable
-            for row in causal_table().active(_switched_on(topology))
+            for row in causal_table(table).active(_switched_on(topology))
             for variable in row.variables
             for element in elements.of(variable.scope)
             if variable.kind is not NodeKind.CONTROL or variable.stem in topology.control_kinds
@@ -112,14 +112,14 @@ def causal_variables(topology: Topology) -> Mapping[str, Variable]:
     )
 
 
-def moved_by(topology: Topology, graph: CausalGraph, names: Iterable[str]) -> frozenset[str]:
+def moved_by(topology: Topology, graph: CausalGraph, names: Iterable[str], *, table: str = "ran") -> frozenset[str]:
     """Return what an intervention on `names` may move, in the same window or later, with `names`.
 
     Descendants in the graph, and whatever the loops lead to that act from slot to slot within a window.
     """
-    variables = {row.stem: row for row in causal_variables(topology).values()}
+    variables = {row.stem: row for row in causal_variables(topology, table).values()}
     elements = _Elements(topology)
-    _, _, loops = _templates(causal_table().active(_switched_on(topology)))
+    _, _, loops = _templates(causal_table(table).active(_switched_on(topology)))
     children: dict[str, list[str]] = {}
     for tail, head in chain(graph.edges, graph.lagged, *(elements.join(arrow, variables) for arrow in loops)):
         children.setdefault(tail, []).append(head)

@@ -15,7 +15,7 @@ from col.errors import InputError
 from col.specification import Specification
 from twin.autoscaler import ScalingRule
 from twin.calibrated import calibrated
-from twin.causal_graph import causal_graph
+from twin.causal_choice import read_graph_choice
 from twin.control_kinds import KINDS, ControlRange, read_fixed
 from twin.power import NeighbourParameters, PowerParameters
 from twin.scenario_checks import check_physics
@@ -125,7 +125,7 @@ def parse_scenario(data: bytes, source: str) -> Scenario:
         du_overrides=read_du_overrides(compute.section("du", optional=True), known.du),
         power=read_numbers(PowerParameters, document.section("power")),
         neighbour=read_numbers(NeighbourParameters, document.section("neighbour")) if topology.neighbour else None,
-        assumed_arrows=_read_arrows(document.section("graph", optional=True), topology),
+        graph_choice=read_graph_choice(document.section("graph", optional=True), topology),
         fixed=fixed,
         tables=tables,
         source=source,
@@ -182,16 +182,3 @@ def _read_specification(section: Section, topology: Topology) -> tuple[Specifica
     delta = section.number("delta", lower=0.001, upper=0.5)
     section.close()
     return formula, alpha, delta
-
-
-def _read_arrows(section: Section, topology: Topology) -> tuple[tuple[str, str], ...]:
-    """Return arrows that the scenario adds to the graph; a cycle or an unknown name is an InputError."""
-    arrows = section.pairs("assumed_arrows")
-    section.close()
-    if not arrows:
-        return ()
-    try:
-        causal_graph(topology, arrows)
-    except InputError as error:
-        raise section.fail("assumed_arrows", str(error).removeprefix("graph: ")) from error
-    return arrows

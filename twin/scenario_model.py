@@ -15,8 +15,10 @@ from col.problem import Cost, Problem
 from col.specification import Specification
 from twin.autoscaler import ScalingRule
 from twin.calibrated import Calibrated, calibrated
-from twin.causal_graph import causal_graph, derivations
-from twin.control_kinds import KINDS, ControlRange
+from twin.causal_choice import GraphChoice
+from twin.causal_graph import derivations
+from twin.control_kinds import KINDS, ControlRange, kind_of
+from twin.controllers import Controller, followed_metrics
 from twin.parameters import CellParameters, CuCompute, DuCompute, LinkParameters
 from twin.population import Population
 from twin.power import NeighbourParameters, PowerParameters
@@ -71,7 +73,7 @@ class Scenario:
     du_overrides: Mapping[str, float]
     power: PowerParameters
     neighbour: NeighbourParameters | None
-    assumed_arrows: tuple[tuple[str, str], ...] = ()
+    graph_choice: GraphChoice = field(default_factory=GraphChoice)
     fixed: Mapping[str, float] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
@@ -148,8 +150,16 @@ class Scenario:
         )
 
     def graph(self) -> CausalGraph:
-        """Return the causal graph."""
-        return causal_graph(self.topology, self.assumed_arrows)
+        """Return the causal graph; its regime arrows are those of whoever sets the controls in passive windows."""
+        rules = {
+            control: loads
+            for control, loads in self.topology.followed_loads().items()
+            if kind_of(control) in self.rules
+        }
+        for rule in self.parts(Controller):
+            names = [name for name in self.topology.control_names if rule.sets(name)]
+            rules |= {name: followed_metrics(rule, name, self.topology) for name in names}
+        return self.graph_choice.graph(self.topology, [(seen, name) for name, read in rules.items() for seen in read])
 
     def problem(self) -> Problem:
         """Return what the learner has to learn."""
@@ -227,8 +237,8 @@ class Scenario:
             document["pairs"] = {pair.name: {"cells": list(pair.cells)} for pair in self.topology.pairs}
         if self.neighbour is not None:
             document["neighbour"] = table(self.neighbour)
-        if self.assumed_arrows:
-            document["graph"] = {"assumed_arrows": [list(arrow) for arrow in self.assumed_arrows]}
+        if self.graph_choice != GraphChoice():
+            document["graph"] = self.graph_choice.to_dict()
         insert_tables(document, self.tables)
         return document
 
