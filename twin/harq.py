@@ -5,17 +5,20 @@ Per UE and direction, with one block per slot at most:
 * A block sent in slot n that fails is due again in slot n + `rtt_slots`. The first slot from then on that serves the UE
   and has room repeats it: same bits, as many PRBs (no more than the slot has), the MCS it had; the UE gets no new data
   in that slot. Of several blocks due the one with the oldest data goes first. Repetitions are granted before new data,
-  UE by UE in the scheduler's turn; what finds too few PRBs left stays due.
+  UE by UE in the scheduler's turn; what finds too few PRBs left stays due, and its UE gets no new data either.
 * Repetitions are combined (chase combining): the j-th fails with the probability of the SNR 10 log10(sum of 10^(g/10))
   over the SNRs g [dB] of all transmissions so far. What arrived is forgotten when the block is given up.
 * After `max_retx` repetitions the block is given up by HARQ (counted in `harq_lost_*`) and repeated by RLC
   (acknowledged mode) as a new block, `rlc_ms` later: same bits, PRBs and MCS, nothing combined with what was before.
 * While `processes` blocks of a UE and direction are not decoded it gets no new data there.
+* Chance: the transmission of UE slot u in slot n fails where uniform(key, n, 2 u + way) of `twin.kernel_random` is
+  below its probability; way is 0 down, 1 up; the key is 32 bits of the cell's stream `air`.
 * A UE's data are delivered in order: a packet leaves its queue at the end of the slot (see `twin.kernel`) that decodes
   the last block still missing of it and of all packets before it.
 * Link failure: after `rlf_kos` transmissions in a row of a UE and direction that failed, the UE re-establishes its
-  connection: from the end of slot n on it gets no grants until a slot that starts at n + `rlf_ms` or later; then all
-  packets not delivered are sent anew, both directions, and its outer loops and counts of failures start at 0.
+  connection. Slots that start before a + `rlf_ms` (a the nominal time of slot n) have no grants for it, and a grant
+  uplink in slot n itself is void if the failure was downlink; then all packets not delivered are sent anew from their
+  first bit, both directions, and its outer loops and counts of failures start at 0.
 * Slots lost for want of CPU are no transmission: what was due stays due. What a stall makes of blocks in flight
   (`DuCompute.inflight_slots`) stays as it is without HARQ: such a slot repeats for nothing, nothing fails in it.
 
