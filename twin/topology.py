@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from col.plant import Metric, MetricKind
+from twin import measurements
 from twin.control_kinds import KINDS, ControlKind, Scope
 
 __all__ = ["Gnb", "Host", "Pair", "Topology"]
@@ -150,6 +151,15 @@ class Topology:
         scopes += [(host.name, _PER_HOST) for host in self.hosts]
         if self.neighbour:
             scopes += [(host.name, _NEIGHBOUR) for host in self.hosts]
+        elements = {
+            measurements.Scope.CELL: [str(gnb.cell) for gnb in self.gnbs],
+            measurements.Scope.CU: self.cus,
+            measurements.Scope.PAIR: [pair.name for pair in self.pairs],
+        }
+        for scope, names in elements.items():
+            rows_added = measurements.added_rows(scope, self.mechanisms)
+            added = tuple((row.stem, row.unit, row.kind, row.says) for row in rows_added)
+            scopes += [(name, added) for name in names]
         for suffix, rows in scopes:
             for stem, unit, kind, description in rows:
                 yield Metric(name=f"{stem}_{suffix}", unit=unit, kind=kind, description=description)
