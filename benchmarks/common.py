@@ -84,10 +84,14 @@ BARS: Mapping[str, Bar] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the command line asked for: `quick` is a short form for every change, `seed` starts every stream."""
+    """What the command line asked for: `quick` is a short form for every change, `seed` starts every stream.
+
+    `backend` is what stands behind the agent, for benchmarks that have a choice.
+    """
 
     quick: bool = False
     seed: int = 1
+    backend: str = ""
 
 
 def timeouts_per_cpu_s(*, timeouts: int = 200_000, processes: int = 100) -> float:
@@ -145,9 +149,11 @@ def run_benchmark(
     argv: Sequence[str] | None = None,
     *,
     description: str = "",
+    backends: Sequence[str] = (),
 ) -> int:
     """Parse the options, measure between two samples of the yardstick, say the result; return the exit code.
 
+    Where there are `backends` to choose from, the first is what is measured if nothing is said.
     `measure` returns at least the figures that `FIGURES[name]` lists (KeyError otherwise), and may add more. With
     `--json` one object goes to stdout; without it, a table. With `--strict` a bar that is missed gives exit code 1.
     """
@@ -156,12 +162,15 @@ def run_benchmark(
     parser.add_argument("--quick", action="store_true", help="a short form, for every change: coarser figures")
     parser.add_argument("--strict", action="store_true", help="exit code 1 when a figure misses what it must reach")
     parser.add_argument("--seed", type=int, default=Settings().seed, help="seed of every random stream (%(default)s)")
+    if backends:
+        parser.add_argument("--backend", choices=backends, default=backends[0], help="what stands behind the agent")
     options = parser.parse_args(argv)
+    settings = Settings(quick=options.quick, seed=options.seed, backend=getattr(options, "backend", ""))
 
     yardstick = Yardstick(timeouts=50_000 if options.quick else 200_000)
     yardstick.sample()
     wall, cpu = time.perf_counter(), cpu_s()
-    figures = dict(measure(Settings(quick=options.quick, seed=options.seed), yardstick))
+    figures = dict(measure(settings, yardstick))
     wall, cpu = time.perf_counter() - wall, cpu_s() - cpu
     yardstick.sample()
     absent = [key for key in FIGURES[name] if key not in figures]
@@ -175,6 +184,7 @@ def run_benchmark(
             "benchmark": name,
             "quick": options.quick,
             "seed": options.seed,
+            **({"backend": settings.backend} if settings.backend else {}),
             **figures,
             "missed": missed,
             "yardstick": yardstick.to_json(),
@@ -186,7 +196,16 @@ def run_benchmark(
         }
         print(json.dumps(result, indent=2, allow_nan=False))
     else:
-        say(name, figures, held, yardstick, wall_s=wall, cpu_s=cpu, quick=options.quick, seed=options.seed)
+        say(
+            f"{name} on {settings.backend}" if settings.backend else name,
+            figures,
+            held,
+            yardstick,
+            wall_s=wall,
+            cpu_s=cpu,
+            quick=options.quick,
+            seed=options.seed,
+        )
     return 1 if missed and options.strict else 0
 
 

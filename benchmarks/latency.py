@@ -1,18 +1,23 @@
 """How long an apply takes, from the request to the read-back, and a rollback, from its order to the read-back.
 
-Real processes: an emulated testbed, an agent with its journal on this disk, a client over a Unix socket. The apply is
-timed at the client, gate and journal included; the rollback from the moment it was ordered (as a verdict does) to the
-read-back that ends it, both as the journal has them, and for comparison at the client of the cancel.
+Real processes: an emulated testbed (`--backend docker`: a lab of real containers on a Docker engine of the benchmark's
+own), an agent with its journal on this disk, a client over a Unix socket. The apply is timed at the client, gate and
+journal included; the rollback from the moment it was ordered (as a verdict does) to the read-back that ends it, both as
+the journal has them, and for comparison at the client of the cancel.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import Settings, Yardstick, run_benchmark
+from benchmarks.testbed.lab_world import open_lab_world
+from benchmarks.testbed.own_engine import OwnEngine, why_no_engine
 from benchmarks.testbed.trial import target
 from benchmarks.testbed.world import World, open_world
 
@@ -24,7 +29,7 @@ WALL_WINDOW_S = 0.3
 
 def measure(settings: Settings, yardstick: Yardstick) -> dict[str, Any]:
     """Apply and roll back again and again."""
-    with open_world(wall_window_s=WALL_WINDOW_S, seed=settings.seed, state=None) as world:
+    with _world(settings) as world:
         times = [_cycle(world) for _ in range(QUICK_CYCLES if settings.quick else CYCLES)]
     yardstick.sample()
     apply_ms, rollback_ms, cancel_ms = (1000.0 * np.array(column) for column in zip(*times, strict=True))
@@ -34,6 +39,23 @@ def measure(settings: Settings, yardstick: Yardstick) -> dict[str, Any]:
             figures[f"{name}_p{share}_ms"] = round(float(np.quantile(values, share / 100)), 2)
         figures[f"{name}_max_ms"] = round(float(values.max()), 2)
     return figures
+
+
+@contextmanager
+def _world(settings: Settings) -> Iterator[World]:
+    if settings.backend != "docker":
+        with open_world(wall_window_s=WALL_WINDOW_S, seed=settings.seed, state=None) as world:
+            yield world
+        return
+    if why := why_no_engine():
+        raise SystemExit(f"no lab can run here: {why}")
+    engine = OwnEngine()
+    try:
+        engine.start()
+        with open_lab_world(engine) as world:
+            yield world
+    finally:
+        engine.close()
 
 
 def _cycle(world: World) -> tuple[float, float, float]:
@@ -54,7 +76,8 @@ def _cycle(world: World) -> tuple[float, float, float]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark from the command line."""
-    return run_benchmark("latency", measure, argv, description=__doc__.splitlines()[0] if __doc__ else "")
+    about = __doc__.splitlines()[0] if __doc__ else ""
+    return run_benchmark("latency", measure, argv, description=about, backends=("emulated", "docker"))
 
 
 if __name__ == "__main__":

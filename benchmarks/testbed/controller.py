@@ -1,7 +1,7 @@
 """A controller in a process of its own, to be killed: applies a plan, keeps the lease, says what becomes of it.
 
 `python -m benchmarks.testbed.controller ADDRESS PROMOTION DIGEST TTL_S`; a line on stdout for every state, and one more
-(`verdict pass`) once the verdict is there.
+(`verdict pass`) once the verdict is there; `refused` where the gate refuses.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from bridge.client import LeaseKeeper, TestbedClient
+from col.errors import RefusedError
 
 __all__ = ["Controller"]
 
@@ -27,12 +28,16 @@ class Controller:
             text=True,
         )
 
-    def wait_for(self, words: str) -> None:
-        """Read what it says up to a line that begins with these words; RuntimeError if it ends before."""
+    def wait_for(self, words: str) -> bool:
+        """Read what it says up to a line that begins with these words; False if it was refused.
+
+        Raises:
+            RuntimeError: it ended before.
+        """
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.startswith(words):
-                return
+            if line.startswith((words, "refused")):
+                return line.startswith(words)
         raise RuntimeError(f"the controller ended before {words!r}")
 
     def kill(self) -> None:
@@ -47,7 +52,11 @@ def main() -> int:
     """Apply and watch until somebody ends it."""
     address, promotion_id, digest, ttl_s = sys.argv[1:]
     with TestbedClient(address) as client, LeaseKeeper(client, promotion_id, float(ttl_s)):
-        print(client.apply(promotion_id, digest).state, flush=True)
+        try:
+            print(client.apply(promotion_id, digest).state, flush=True)
+        except RefusedError:
+            print("refused", flush=True)
+            return 1
         for promotion in client.watch(promotion_id):
             print(promotion.state, flush=True)
             if promotion.verdict is not None:

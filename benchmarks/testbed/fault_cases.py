@@ -10,12 +10,13 @@ from collections.abc import Mapping
 
 from benchmarks.testbed import fault_agent as agent
 from benchmarks.testbed import fault_controller as controller
+from benchmarks.testbed import fault_lab as lab
 from benchmarks.testbed import fault_testbed as testbed
 from benchmarks.testbed.trial import Case
 
-__all__ = ["CASES"]
+__all__ = ["CASES", "LAB_CASES"]
 
-CASES: Mapping[str, Case] = {
+_OF_THE_BRIDGE: Mapping[str, Case] = {
     "agent killed while planned": agent.agent_killed_while_planned,
     "agent killed in apply": agent.agent_killed_in_apply,
     "agent killed while unknown": agent.agent_killed_while_unknown,
@@ -36,6 +37,11 @@ CASES: Mapping[str, Case] = {
     "wall clock stepped, controller silent": agent.wall_clock_stepped_back_and_controller_silent,
     "violation": testbed.violation,
     "somebody else interferes": testbed.somebody_else_interferes,
+}
+"""Of whatever stands behind the agent."""
+
+CASES: Mapping[str, Case] = {
+    **_OF_THE_BRIDGE,
     "acknowledged without effect": testbed.misbehaves("ack_without_effect", 1),
     "partial effect": testbed.misbehaves("partial_effect", 1, pair=True),
     "refused": testbed.misbehaves("refuse", 1),
@@ -49,4 +55,24 @@ CASES: Mapping[str, Case] = {
     "testbed's answer lost": testbed.holds_in_spite_of("reply_lost", 1),
     "duplicated windows": testbed.holds_in_spite_of("duplicate_windows", True),
 }
-"""All cases by name."""
+"""All cases of the emulated testbed by name."""
+
+LAB_CASES: Mapping[str, Case] = {
+    **_OF_THE_BRIDGE,
+    "acknowledged without effect": testbed.misbehaves("ack_without_effect", 1),
+    "partial effect": testbed.misbehaves("ack_without_effect", 1, pair=True),
+    "refused": testbed.misbehaves("refuse", 1),
+    "hangs in apply": testbed.misbehaves("hang", {"count": 1, "seconds": 3.0}),
+    "engine's answer lost": testbed.holds_in_spite_of("reply_lost", 1),
+    "engine killed before it applies": lab.engine_killed_in("crash_before_apply"),
+    "engine killed after it applied": lab.engine_killed_in("crash_after_apply"),
+    "engine killed while watching": lab.engine_killed_while_watching,
+    "engine killed while rolling back": lab.engine_killed_while_rolling_back,
+    "engine and agent killed": lab.engine_and_agent_killed,
+    "engine stands still": lab.engine_stands_still,
+    "DU killed": lab.killed("du_1"),
+    "CU killed": lab.killed("cu_1"),
+    "DU frozen": testbed.misbehaves("freeze", True, before=False),
+    "core frozen": testbed.misbehaves("nan", True, before=False),
+}
+"""All cases of real containers by name. Windows are recorded by the agent there: none comes late, twice or never."""

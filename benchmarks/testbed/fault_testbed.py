@@ -6,7 +6,6 @@ from benchmarks.testbed.plant import boot_s
 from benchmarks.testbed.trial import (
     CONTROL,
     OTHER,
-    STARVED_CORES,
     Case,
     Ended,
     apply,
@@ -26,14 +25,14 @@ from col.errors import RefusedError
 def violation(world: World) -> Ended:
     """Promote a target that starves a DU."""
     with world.client() as client:
-        promotion = apply(world, client, {CONTROL: STARVED_CORES})
+        promotion = apply(world, client, {CONTROL: world.levels.starved})
         world.wait(client, promotion.promotion_id, is_over)
     return rolled_back(world, promotion.promotion_id)
 
 
 def somebody_else_interferes(world: World) -> Ended:
     """Somebody else sets one of our two controls: ours goes back, theirs is left and reported."""
-    theirs = 0.8
+    theirs = world.levels.theirs
     with world.client() as client:
         promotion = apply(world, client, pair_target(world))
         world.plant.set({OTHER: theirs})

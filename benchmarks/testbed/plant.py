@@ -17,14 +17,14 @@ import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from twin.scenario import load_scenario
 from twin.strict import write_toml
 
-__all__ = ["Plant", "Recording", "boot_s", "pair_scenario"]
+__all__ = ["Plant", "Recording", "Testbed", "boot_s", "pair_scenario"]
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def boot_s() -> float:
@@ -45,6 +45,42 @@ def pair_scenario(path: Path) -> Path:
     document["load"]["passive"]["correlation_s"] = 12.0
     path.write_text(write_toml(document), encoding="utf-8")
     return path
+
+
+class Testbed(Protocol):
+    """What faults are injected into."""
+
+    def controls_now(self) -> Mapping[str, float] | None:
+        """Return what is in force now; None while nobody can say it."""
+        ...
+
+    def in_force(self) -> dict[str, float]:
+        """Return what is in force, waiting until somebody can say it."""
+        ...
+
+    def misbehave(self, **faults: object) -> None:
+        """Switch faults on."""
+        ...
+
+    def behave(self) -> None:
+        """Switch every fault off."""
+        ...
+
+    def stop(self) -> None:
+        """Let whoever is asked for changes stand still."""
+        ...
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        ...
+
+    def set(self, values: Mapping[str, float]) -> None:
+        """Set controls as somebody who does not ask the agent."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
 
 
 class Plant:
@@ -82,6 +118,13 @@ class Plant:
             with connection.makefile("rb") as lines:
                 answer: dict[str, Any] = json.loads(lines.readline())
         return answer
+
+    def controls_now(self) -> Mapping[str, float] | None:
+        """Return the controls in force; None while it hangs or is being started anew."""
+        try:
+            return dict(self.ask({"op": "read"}, timeout_s=1.0)["controls"])
+        except (OSError, ValueError, KeyError):
+            return None
 
     def in_force(self) -> dict[str, float]:
         """Return the controls in force, waiting for a process that is being started anew."""
@@ -140,9 +183,9 @@ class Plant:
 class Recording:
     """What was in force, read from the testbed every few milliseconds for as long as it is entered."""
 
-    def __init__(self, plant: Plant, period_s: float = 0.01) -> None:
+    def __init__(self, plant: Testbed, period_s: float = 0.01) -> None:
         self._plant, self._period_s = plant, period_s
-        self._seen: list[tuple[float, dict[str, float]]] = []
+        self._seen: list[tuple[float, Mapping[str, float]]] = []
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._record, daemon=True)
 
@@ -173,11 +216,8 @@ class Recording:
 
     def _record(self) -> None:
         while not self._left.wait(self._period_s):
-            try:
-                controls = dict(self._plant.ask({"op": "read"}, timeout_s=1.0)["controls"])
-            except (OSError, ValueError, KeyError):
-                continue  # it hangs or is being started anew: nobody can say what is in force
-            if not self._seen or not _same(self._seen[-1][1], controls):
+            controls = self._plant.controls_now()
+            if controls is not None and (not self._seen or not _same(self._seen[-1][1], controls)):
                 self._seen.append((boot_s(), controls))
 
 

@@ -18,7 +18,6 @@ from col.specification import Verdict
 __all__ = [
     "CONTROL",
     "OTHER",
-    "STARVED_CORES",
     "Case",
     "Ended",
     "apply",
@@ -36,8 +35,6 @@ __all__ = [
 ]
 
 CONTROL, OTHER = "cpu_du_1", "cpu_cu_1"
-STARVED_CORES = 0.3
-"""A DU carries nothing like 10 + 10 Mbit/s with this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +50,14 @@ Case = Callable[[World], Ended]
 
 def target(world: World) -> dict[str, float]:
     """Return a target that holds: to and fro between two harmless limits."""
-    return {CONTROL: 1.0 if world.confirmed()[CONTROL] > 1.1 else 1.2}
+    low, high = world.levels.du
+    return {CONTROL: low if world.confirmed()[CONTROL] > (low + high) / 2 else high}
 
 
 def pair_target(world: World) -> dict[str, float]:
     """Return a target over two controls."""
-    return {**target(world), OTHER: 1.0 if world.confirmed()[OTHER] > 1.1 else 1.2}
+    low, high = world.levels.cu
+    return {**target(world), OTHER: low if world.confirmed()[OTHER] > (low + high) / 2 else high}
 
 
 def is_passed(promotion: Promotion) -> bool:
@@ -72,9 +71,15 @@ def is_over(promotion: Promotion) -> bool:
 
 
 def apply(world: World, client: TestbedClient, target: Mapping[str, float], **changes: object) -> Promotion:
-    """Plan once the gate lets it through, and apply."""
-    plan = world.plan(client, target, **changes)
-    return client.apply(plan.request.promotion_id, plan.digest)
+    """Plan once the gate lets it through, and apply; again where a window in between made it refuse."""
+    until = boot_s() + PATIENCE_S
+    while True:
+        plan = world.plan(client, target, **changes)
+        try:
+            return client.apply(plan.request.promotion_id, plan.digest)
+        except RefusedError:
+            if boot_s() > until:
+                raise
 
 
 def rolled_back(world: World, promotion_id: str) -> Ended:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.testbed.agent import AgentProcess
-from benchmarks.testbed.plant import PATIENCE_S, Plant, Recording, boot_s, pair_scenario
+from benchmarks.testbed.plant import PATIENCE_S, Plant, Recording, Testbed, boot_s, pair_scenario
 from bridge.agent_config import AgentConfig, agent_config_text
 from bridge.client import TestbedClient
 from bridge.journal_reader import JournalReader
@@ -24,10 +24,24 @@ from col.signing import make_keys, read_private_key
 from tui.requirements import requirements_of
 from twin.scenario import Scenario, load_scenario
 
-__all__ = ["World", "open_world"]
+__all__ = ["Levels", "World", "open_world"]
 
 _ANY = Prediction(base_low=-1e6, base_high=1e6, target_low=-1e6, target_high=1e6)
 """What a certificate predicts here: drift is not what these benchmarks are about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levels:
+    """Limits to go between [core]: `du` and `cu` are two harmless ones, `other` and `theirs` two more of the CU's.
+
+    A DU carries nothing like what is offered with `starved`.
+    """
+
+    du: tuple[float, float] = (1.0, 1.2)
+    cu: tuple[float, float] = (1.0, 1.2)
+    other: float = 0.9
+    theirs: float = 0.8
+    starved: float = 0.3
 
 
 @dataclass
@@ -36,11 +50,14 @@ class World:
 
     folder: Path
     scenario: Scenario
-    plant: Plant
+    plant: Testbed
     agent: AgentProcess
     config: AgentConfig
     wall_window_s: float
     base: Mapping[str, float]
+    levels: Levels = Levels()
+    testbed: tuple[str, str] = ("embedded", "srsran-25.10")
+    """Its id and stack, as certificates name them."""
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count()
@@ -65,8 +82,8 @@ class World:
         base = self.confirmed()
         scenario, now_s = self.scenario, time.time()
         certificate = Certificate(
-            testbed_id="embedded",
-            stack="srsran-25.10",
+            testbed_id=self.testbed[0],
+            stack=self.testbed[1],
             radio_mode="rt",
             scenario=scenario.name,
             scenario_digest=scenario.digest,

@@ -14,8 +14,11 @@ STACK = "rantwin lab"
 TESTBED = "lab"
 
 
-def inventory_text(plan: LabPlan, *, window_s: float, ranges: Mapping[str, Control]) -> str:
-    """Return the TOML text; `ranges` has a control for `cpu_du` and one for `cpu_cu`, whose bounds count for all."""
+def inventory_text(plan: LabPlan, *, window_s: float, ranges: Mapping[str, Control], docker: str | None = None) -> str:
+    """Return the TOML text; `ranges` has a control for `cpu_du` and one for `cpu_cu`, whose bounds count for all.
+
+    `docker` is where the engine listens, this machine's if nothing is said.
+    """
     lines = [
         "# Written by 'rantwin lab up'.",
         "[testbed]",
@@ -29,7 +32,7 @@ def inventory_text(plan: LabPlan, *, window_s: float, ranges: Mapping[str, Contr
         '"power is not measured"]',
         "",
         "[hosts.h1]",
-        f"docker = {json.dumps(engine_address())}",
+        f"docker = {json.dumps(docker or engine_address())}",
         "",
     ]
     for role in ("du", "cu"):
