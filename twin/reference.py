@@ -9,31 +9,19 @@ All times in ms, all work in CPU-ms, rates in Mbit/s; direction 0 is down, 1 is 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import simpy
 
+from twin.link_noise import LinkState
 from twin.parameters import CFS_PERIOD_MS, CellParameters
 from twin.reference_cu import Cu
-from twin.reference_du import Du
-from twin.reference_links import Link
-from twin.reference_parts import (
-    DOWN,
-    SLOW_BLOCK_MS,
-    UP,
-    CellRun,
-    CuJob,
-    Draws,
-    Packet,
-    Process,
-    autoregression,
-    draw,
-    lognormal,
-)
+from twin.reference_gnb import Gnb, Sender, User
+from twin.reference_parts import DOWN, UP, CellRun, CuJob, Draws, Process, draw
 
-__all__ = ["CellRun", "Draws", "Event", "Gnb", "QuotaChange", "Ran", "draw", "simulate", "simulate_ran"]
+__all__ = ["CellRun", "Draws", "QuotaChange", "Ran", "Step", "draw", "simulate", "simulate_ran"]
 
 SETTLE_MS = 1000.0
 """Time that the model runs on after its last slot, so that what was sent before has arrived or is lost."""
@@ -47,83 +35,59 @@ class QuotaChange(NamedTuple):
     cu_cores: float
 
 
-class Gnb:
-    """The senders, links and DU of one cell, wired to its CU."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """At `time_ms` a method of the data plane, or of the reference's `Ran`, is called."""
 
-    def __init__(self, env: simpy.Environment, cell: CellParameters, draws: Draws, number: int) -> None:
-        self.env, self.cell, self.draws, self.number = env, cell, draws, number
-        self.log = CellRun()
-        self.cu: Cu
-        links = cell.links
-        midhaul: dict[str, Any] = {"rate_mbps": links.midhaul_mbps, "delay_ms": links.midhaul_ms}
-        backhaul: dict[str, Any] = {"rate_mbps": links.backhaul_mbps, "delay_ms": links.backhaul_ms}
-        for leg in (midhaul, backhaul):
-            leg |= {"overhead": links.overhead, "lost": self.lose}
-        self.du = Du(
-            env, cell, draws, self.log, uplink=lambda packet: self.midhaul_up.send(packet), deliver=self.deliver
-        )
-        self.backhaul_down = Link(env, **backhaul, to=lambda packet: self.cu.receive(packet))
-        self.midhaul_down = Link(env, **midhaul, to=self.du.queue)
-        self.midhaul_up = Link(env, **midhaul, to=lambda packet: self.cu.receive(packet))
-        self.backhaul_up = Link(env, **backhaul, to=self.deliver)
+    time_ms: int
+    method: str
+    values: tuple[Any, ...] = ()
+    named: Mapping[str, Any] = field(default_factory=dict)
 
-    def offer(self, dl_mbps: float, ul_mbps: float) -> None:
-        """Start the senders of all UEs; once."""
-        for way, mbps in ((DOWN, dl_mbps), (UP, ul_mbps)):
-            if mbps > 0.0:
-                interval = self.cell.packet_bits * self.cell.n_ue / (mbps * 1000.0)
-                for ue in range(self.cell.n_ue):
-                    self.env.process(self._sender(way, ue, interval))
-
-    def _sender(self, way: int, ue: int, interval_ms: float) -> Process:
-        yield self.env.timeout(self.draws.sender_phase[way, ue] * interval_ms)
-        while True:
-            packet = Packet(way, ue, self.env.now, self.cell.packet_bits, self.number)
-            self.log.sent[way].append(packet.sent_ms)
-            (self.backhaul_down.send if way == DOWN else self.du.queue)(packet)
-            yield self.env.timeout(interval_ms)
-
-    def forward(self, packet: Packet) -> None:
-        """Send on what the CU has worked off."""
-        (self.midhaul_down if packet.way == DOWN else self.backhaul_up).send(packet)
-
-    def lose(self, packet: Packet, where: str) -> None:
-        """Note a packet that is lost."""
-        self.log.dropped[packet.way].append((packet.arrived_ms, where))
-
-    def deliver(self, packet: Packet) -> None:
-        """Note a packet that arrived."""
-        self.log.delivered[packet.way].append((packet.ue, packet.sent_ms, self.env.now))
+    def act(self, on: object) -> None:
+        """Do it."""
+        getattr(on, self.method)(*self.values, **self.named)
 
 
 class Ran:
-    """Cells and their CUs: `cu_of` names the CU of each cell, from 0; a CU is as the first of its cells says."""
+    """Cells and their CUs, with the methods of `DataPlane` by the same names; `cu_of` names the CU of each cell."""
 
     def __init__(
         self, env: simpy.Environment, cells: Sequence[CellParameters], draws: Sequence[Draws], cu_of: Sequence[int]
     ) -> None:
-        self.env = env
-        self.gnbs = [Gnb(env, *of_cell, number) for number, of_cell in enumerate(zip(cells, draws, strict=True))]
-        self.cus = []
+        self.env, self.cu_of = env, tuple(cu_of)
+        self.gnbs = [
+            Gnb(env, cell, chance, number, frail=cell.lock_step is not None or self.cu_of.count(cu_of[number]) > 1)
+            for number, (cell, chance) in enumerate(zip(cells, draws, strict=True))
+        ]
+        self.cus: list[Cu] = []
         for name in range(max(cu_of) + 1):
-            first = list(cu_of).index(name)
-            parameters, chance, jobs = cells[first].cu, draws[first], list[CuJob]()
-            tau = cells[first].du.slow_tau_ms
-            rho = math.exp(-SLOW_BLOCK_MS / tau) if tau > 0 else 0.0
+            first, jobs = self.cu_of.index(name), list[CuJob]()
             cu = Cu(
                 env,
-                parameters,
-                first_refill_ms=chance.cu_refill_ms,
-                slow=lognormal(autoregression(chance.slow_cu_normal, rho), parameters.slow_sd),
-                factor=chance.cu_factor,
-                forward=lambda packet: self.gnbs[packet.cell].forward(packet),
-                lost=lambda packet, where: self.gnbs[packet.cell].lose(packet, where),
+                cells[first],
+                draws[first],
+                to_du=lambda packet: self.gnbs[packet.cell].midhaul_down.send(packet),
+                to_core=lambda packet: packet.user.gnb.deliver(packet),
+                lost=lambda packet, where: packet.user.gnb.lose(packet, where),
                 log=jobs,
             )
             self.cus.append(cu)
-            for gnb, of in zip(self.gnbs, cu_of, strict=True):
+            for gnb, of in zip(self.gnbs, self.cu_of, strict=True):
                 if of == name:
                     gnb.cu, gnb.log.cu_jobs = cu, jobs
+        self._users = 0
+        for gnb in self.gnbs:
+            for slot in range(gnb.cell.n_ue):
+                self._add_user(gnb, slot)
+
+    def _add_user(self, gnb: Gnb, slot: int) -> None:
+        user = User(self.env, self._users, gnb, slot)
+        user.senders = tuple(Sender(user, way, float(gnb.draws.sender_phase[way, slot])) for way in (DOWN, UP))
+        gnb.users[slot] = user
+        self._users += 1
+
+    # What may be set between two slots; semantics as of `DataPlane`.
 
     def set_quota(self, cell: int, *, du_cores: float | None = None, cu_cores: float | None = None) -> None:
         """Set the quota of a cell's DU or of its CU in cores; it counts from the next refill on."""
@@ -132,39 +96,84 @@ class Ran:
             if cores is not None:
                 cpu.quota_ms = cores * CFS_PERIOD_MS
 
+    def set_burst(self, cell: int, *, du_ms: float | None = None, cu_ms: float | None = None) -> None:
+        """Set how much quota is carried over."""
+        gnb = self.gnbs[cell]
+        for cpu, burst_ms in ((gnb.du.cpu, du_ms), (gnb.cu.cpu, cu_ms)):
+            if burst_ms is not None:
+                cpu.burst_ms = burst_ms
 
-class Event(NamedTuple):
-    """At `time_ms` `act` does something to the RAN."""
+    def set_demand(self, cell: int, *, du_factor: float, cu_factor: float) -> None:
+        """Set what multiplies the demand."""
+        gnb = self.gnbs[cell]
+        gnb.du.factor, gnb.cu.factor = du_factor, cu_factor
 
-    time_ms: float
-    act: Callable[[Ran], None]
+    def set_parallelism(self, cell: int, *, du: float | None = None, cu: float | None = None) -> None:
+        """Set the pace of work."""
+        gnb = self.gnbs[cell]
+        gnb.du.parallelism = gnb.du.parallelism if du is None else du
+        gnb.cu.parallelism = gnb.cu.parallelism if cu is None else cu
+
+    def contention(self, cell: int, *, du_factor: float, cu_factor: float) -> None:
+        """Set by what other work multiplies the demand on top."""
+        gnb = self.gnbs[cell]
+        gnb.du.contention, gnb.cu.contention = du_factor, cu_factor
+
+    def hold_stall(self, cell: int, share: float | None) -> None:
+        """Hold the share of time throttled."""
+        self.gnbs[cell].du.cpu.held_stall = share
+
+    def hold_demand(self, cell: int, ms_per_slot: float | None) -> None:
+        """Hold the demand of every slot."""
+        self.gnbs[cell].du.held_work_ms = ms_per_slot
+
+    def set_link(self, cell: int, leg: str, state: LinkState) -> None:
+        """Set a leg of a cell, or of its CU."""
+        gnb = self.gnbs[cell]
+        if leg == "fronthaul":
+            gnb.du.fronthaul_ms, gnb.du.fronthaul_noise = state.delay_ms, state.noise
+        elif leg == "midhaul":
+            gnb.set_midhaul(state)
+        else:
+            gnb.cu.set_backhaul(state)
+
+    def down_du(self, cell: int, until_ms: float) -> None:
+        """Let a DU fail."""
+        self.gnbs[cell].du.fail(until_ms)
+
+    def down_cu(self, cu: int, until_ms: float) -> None:
+        """Let a CU fail."""
+        self.cus[cu].fail(until_ms)
+
+    def set_load(self, cell: int, *, dl_mbps: float, ul_mbps: float) -> None:
+        """Share what is offered among the UEs."""
+        users = self.gnbs[cell].users.values()
+        for user in users:
+            user.set_load(dl_mbps / len(users), ul_mbps / len(users))
+
+    def set_ue_load(self, cell: int, slot: int, *, dl_mbps: float, ul_mbps: float) -> None:
+        """Set what one UE is offered and offers."""
+        self.gnbs[cell].users[slot].set_load(dl_mbps, ul_mbps)
 
 
 def simulate_ran(
-    cells: Sequence[CellParameters],
-    draws: Sequence[Draws],
-    *,
-    cu_of: Sequence[int],
-    load_mbps: Sequence[tuple[float, float]],
-    events: Sequence[Event] = (),
+    cells: Sequence[CellParameters], draws: Sequence[Draws], *, cu_of: Sequence[int], steps: Sequence[Step]
 ) -> list[CellRun]:
     """Run cells over all slots for which there is noise, then a little on, and return what happened in each.
 
-    `load_mbps` is down and up by cell. Events at time 0 come before anything else.
+    Steps are in the order of time; those at time 0 come before anything else.
     """
     env = simpy.Environment()
     ran = Ran(env, cells, draws, cu_of)
-    for gnb, load in zip(ran.gnbs, load_mbps, strict=True):
-        gnb.offer(*load)
-    for event in events:
-        if event.time_ms <= 0.0:
-            event.act(ran)
+    for step in steps:
+        if step.time_ms <= 0:
+            step.act(ran)
 
     def happen() -> Process:
-        for event in events:
-            if event.time_ms > 0.0:
-                yield env.timeout(event.time_ms - env.now)
-                event.act(ran)
+        for step in steps:
+            if step.time_ms > 0:
+                yield env.timeout(step.time_ms - env.now)
+                step.act(ran)
 
     env.process(happen())
     env.run(env.all_of([gnb.du.slots for gnb in ran.gnbs]))
@@ -183,9 +192,7 @@ def simulate(
     changes: Sequence[QuotaChange] = (),
 ) -> CellRun:
     """Run one cell with a CU of its own over all slots for which there is noise, then a little on."""
-
-    def step(to: QuotaChange) -> Event:
-        return Event(to.time_ms, lambda ran: ran.set_quota(0, du_cores=to.du_cores, cu_cores=to.cu_cores))
-
-    events = [step(to) for to in (QuotaChange(0.0, du_cores, cu_cores), *changes)]
-    return simulate_ran([cell], [draws], cu_of=[0], load_mbps=[(load_dl_mbps, load_ul_mbps)], events=events)[0]
+    steps = [Step(0, "set_load", (0,), {"dl_mbps": load_dl_mbps, "ul_mbps": load_ul_mbps})]
+    for time_ms, du, cu in (QuotaChange(0, du_cores, cu_cores), *changes):
+        steps.append(Step(int(time_ms), "set_quota", (0,), {"du_cores": du, "cu_cores": cu}))
+    return simulate_ran([cell], [draws], cu_of=[0], steps=steps)[0]

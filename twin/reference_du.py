@@ -48,10 +48,11 @@ class Du:
         *,
         uplink: Callable[[Packet], None],
         deliver: Callable[[Packet], None],
+        lost: Callable[[Packet, str], None],
         frail: bool = False,
     ) -> None:
         self.env, self.cell, self.draws, self.log, self.frail = env, cell, draws, log, frail
-        self.uplink, self.deliver = uplink, deliver
+        self.uplink, self.deliver, self.lost = uplink, deliver, lost
         du = cell.du
         self.cpu = CfsBandwidth(env, first_refill_ms=draws.du_refill_ms)
         self.slot_noise = lognormal(draws.slot_normal, math.sqrt(math.log1p(du.slot_cv**2)))
@@ -77,7 +78,7 @@ class Du:
         queue = self.mac.ues[packet.ue].bearers[packet.way].queue
         gone = packet.way == DOWN and self.down and self.env.now < self.down_until
         if gone or len(queue) >= self.cell.buffer_packets:
-            self.log.dropped[packet.way].append((self.env.now, "outage" if gone else "queue"))
+            self.lost(packet, "outage" if gone else "queue")
         else:
             packet.arrived_ms = self.env.now
             queue.append(packet)
@@ -140,9 +141,8 @@ class Du:
         self._pending = [0, 0]
         self._served.clear()
         for ue in self.mac.ues.values():
-            lost = ue.bearers[DOWN].queue
-            self.log.dropped[DOWN].extend((self.env.now, "outage") for _ in lost)
-            lost.clear()
+            while ue.bearers[DOWN].queue:
+                self.lost(ue.bearers[DOWN].queue.popleft(), "outage")
             for bearer in ue.bearers:
                 bearer.blocks.clear()
             for packet in ue.bearers[UP].queue:
@@ -222,6 +222,7 @@ class Du:
 
     def _gone(self, packet: Packet, due: float) -> None:
         if packet.way == DOWN:
+            packet.user.live[DOWN].remove(packet)
             self.env.process(self._air(packet, due))
         else:
             self.uplink(packet)

@@ -89,10 +89,17 @@ class Packet:
     ue: int
     sent_ms: float
     left_bits: int
+    user: Any = None
+    """Whose it is."""
     cell: int = 0
+    """Where it is routed to by its CU."""
     bits: int = 0
     arrived_ms: float = 0.0
     """When it reached the station where it is."""
+    place: str = "ue"
+    """Where it is: ue, backhaul, cu, midhaul or du."""
+    void: bool = False
+    """Whether it went on by another way, or is lost, and what is seen of it here is only what it still costs."""
 
     def __post_init__(self) -> None:
         self.bits = self.bits or self.left_bits
@@ -114,14 +121,13 @@ class Slot(NamedTuple):
 
 
 class CuJob(NamedTuple):
-    """Work that a CU did: for a packet of a direction and cell, or its steady work (both -1)."""
+    """Work that a CU did: for a packet of a direction, or its steady work (way -1)."""
 
     way: int
     arrived_ms: float
     done_ms: float
     cpu_ms: float
     stall_ms: float
-    cell: int = -1
 
 
 @dataclass(slots=True)
