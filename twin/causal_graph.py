@@ -112,16 +112,21 @@ def causal_variables(topology: Topology, table: str = "ran") -> Mapping[str, Var
     )
 
 
-def moved_by(topology: Topology, graph: CausalGraph, names: Iterable[str], *, table: str = "ran") -> frozenset[str]:
+def moved_by(
+    topology: Topology, graph: CausalGraph, names: Iterable[str], *, table: str = "ran", with_regime: bool = False
+) -> frozenset[str]:
     """Return what an intervention on `names` may move, in the same window or later, with `names`.
 
-    Descendants in the graph, and whatever the loops lead to that act from slot to slot within a window.
+    Descendants in the graph, and whatever the loops lead to that act from slot to slot within a window. `with_regime`:
+    also through controls that follow what they see; those of `names` do not.
     """
+    names = tuple(names)
     variables = {row.stem: row for row in causal_variables(topology, table).values()}
     elements = _Elements(topology)
     _, _, loops = _templates(causal_table(table).active(_switched_on(topology)))
     children: dict[str, list[str]] = {}
-    for tail, head in chain(graph.edges, graph.lagged, *(elements.join(arrow, variables) for arrow in loops)):
+    regime = [edge for edge in graph.regime if with_regime and edge[1] not in names]
+    for tail, head in chain(graph.edges, graph.lagged, regime, *(elements.join(arrow, variables) for arrow in loops)):
         children.setdefault(tail, []).append(head)
     found, stack = set(), list(names)
     while stack:
