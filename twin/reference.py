@@ -18,8 +18,9 @@ import simpy
 from twin.link_noise import LinkState
 from twin.parameters import CFS_PERIOD_MS, CellParameters
 from twin.reference_cu import Cu
-from twin.reference_gnb import Gnb, Sender, User
-from twin.reference_parts import DOWN, UP, CellRun, CuJob, Draws, Process, draw
+from twin.reference_gnb import Gnb
+from twin.reference_moves import Moves
+from twin.reference_parts import CellRun, CuJob, Draws, Process, draw
 
 __all__ = ["CellRun", "Draws", "QuotaChange", "Ran", "Step", "draw", "simulate", "simulate_ran"]
 
@@ -49,14 +50,14 @@ class Step:
         getattr(on, self.method)(*self.values, **self.named)
 
 
-class Ran:
+class Ran(Moves):
     """Cells and their CUs, with the methods of `DataPlane` by the same names; `cu_of` names the CU of each cell."""
 
     def __init__(
         self, env: simpy.Environment, cells: Sequence[CellParameters], draws: Sequence[Draws], cu_of: Sequence[int]
     ) -> None:
-        self.env, self.cu_of = env, tuple(cu_of)
-        self.gnbs = [
+        self.cu_of = tuple(cu_of)
+        gnbs = [
             Gnb(env, cell, chance, number, frail=cell.lock_step is not None or self.cu_of.count(cu_of[number]) > 1)
             for number, (cell, chance) in enumerate(zip(cells, draws, strict=True))
         ]
@@ -67,25 +68,16 @@ class Ran:
                 env,
                 cells[first],
                 draws[first],
-                to_du=lambda packet: self.gnbs[packet.cell].midhaul_down.send(packet),
+                to_du=lambda packet: gnbs[packet.cell].midhaul_down.send(packet),
                 to_core=lambda packet: packet.user.gnb.deliver(packet),
                 lost=lambda packet, where: packet.user.gnb.lose(packet, where),
                 log=jobs,
             )
             self.cus.append(cu)
-            for gnb, of in zip(self.gnbs, self.cu_of, strict=True):
+            for gnb, of in zip(gnbs, self.cu_of, strict=True):
                 if of == name:
                     gnb.cu, gnb.log.cu_jobs = cu, jobs
-        self._users = 0
-        for gnb in self.gnbs:
-            for slot in range(gnb.cell.n_ue):
-                self._add_user(gnb, slot)
-
-    def _add_user(self, gnb: Gnb, slot: int) -> None:
-        user = User(self.env, self._users, gnb, slot)
-        user.senders = tuple(Sender(user, way, float(gnb.draws.sender_phase[way, slot])) for way in (DOWN, UP))
-        gnb.users[slot] = user
-        self._users += 1
+        super().__init__(env, gnbs)
 
     # What may be set between two slots; semantics as of `DataPlane`.
 

@@ -57,7 +57,7 @@ class Cu:
             "rate_mbps": links.backhaul_mbps, "delay_ms": links.backhaul_ms, "overhead": links.overhead,
             "noise": cell.backhaul_noise, "lost": lost,
         }  # fmt: skip
-        self.backhaul_down = Link(env, **line, to=self.receive, source=NoiseSource(draws.link_key, 3))
+        self.backhaul_down = Link(env, **line, to=_at_core_end, source=NoiseSource(draws.link_key, 3))
         self.backhaul_up = Link(env, **line, to=to_core, source=NoiseSource(draws.link_key, 4))
         self.queue: simpy.Store = simpy.Store(env)
         env.process(self._clock())
@@ -87,7 +87,7 @@ class Cu:
         if self.down:
             self.lost(packet, "cu")
             return
-        packet.place = "cu"
+        packet.place, packet.cell = "cu", packet.user.gnb.number
         self.queue.put(packet)
 
     def _clock(self) -> Process:
@@ -117,3 +117,8 @@ class Cu:
                     self.to_du(job)
                 else:
                     self.backhaul_up.send(job)
+
+
+def _at_core_end(packet: Packet) -> None:
+    """Let the CU that serves the UE now take a downlink packet, whichever it was sent to."""
+    packet.user.gnb.cu.receive(packet)

@@ -65,6 +65,8 @@ class Du:
         self.held_work_ms: float | None = None
         self.down_from = self.down_until = -math.inf
         self.down = False
+        self.busy: simpy.Event | None = None
+        """Comes when the slot under way is over; None between slots."""
         self.fronthaul_ms = cell.links.fronthaul_ms
         self.fronthaul_noise: LinkNoise | None = cell.fronthaul_noise
         self._fronthaul = NoiseSource(draws.link_key, 0)
@@ -151,6 +153,12 @@ class Du:
     # A slot.
 
     def _slot(self, n: int, due: float, start: float) -> Process:
+        self.busy = self.env.event()
+        yield from self._handle(n, due, start)
+        over, self.busy = self.busy, None
+        over.succeed()
+
+    def _handle(self, n: int, due: float, start: float) -> Process:
         env, cell, du, mac = self.env, self.cell, self.cell.du, self.mac
         real_time = cell.lock_step is None
         late = real_time and start - due > du.deadline_ms

@@ -16,7 +16,7 @@ from twin.parameters import CellParameters
 from twin.reference_cu import Cu
 from twin.reference_du import Du
 from twin.reference_links import Link, NoiseSource
-from twin.reference_parts import DOWN, CellRun, Draws, Packet, Process
+from twin.reference_parts import DOWN, UP, CellRun, Draws, Packet, Process
 
 __all__ = ["Gnb", "Sender", "User"]
 

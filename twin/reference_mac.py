@@ -66,6 +66,12 @@ class Ue:
     restart_ms: float | None = None
     """When its link is there again; None while it is there."""
 
+    def clear(self) -> None:
+        """Forget its packets and blocks."""
+        for bearer in self.bearers:
+            bearer.queue.clear()
+            bearer.blocks.clear()
+
 
 @dataclass(slots=True)
 class Grant:
