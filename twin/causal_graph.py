@@ -15,7 +15,7 @@ from col.errors import InputError
 from col.expression import Expression
 from col.graph import CausalGraph, Edge, NodeKind
 from col.plant import MetricKind
-from twin.causal_table import Arrow, CausalTable, MechanismRows, Scope, Variable, causal_table
+from twin.causal_table import Arrow, Scope, Variable, causal_table
 from twin.topology import Topology
 
 __all__ = ["causal_graph", "causal_variables", "derivations", "moved_by", "split_name"]
@@ -29,7 +29,7 @@ def causal_graph(
     *,
     removed: Collection[Edge] = (),
     regime: Iterable[Edge] | None = None,
-    table: str | CausalTable = "ran",
+    table: str = "ran",
 ) -> CausalGraph:
     """Return the graph: edges within a window, lagged edges, and the lagged edges of whoever sets the controls.
 
@@ -43,39 +43,29 @@ def causal_graph(
     Raises:
         InputError: an unknown name or a cycle among `assumed`, or `removed` names an arrow that is not there.
     """
-    table = causal_table(table) if isinstance(table, str) else table
-    active = table.active(_switched_on(topology))
-    variables = {variable.stem: variable for row in active for variable in row.variables}
-    elements = _Elements(topology)
     kinds: dict[str, NodeKind] = {name: NodeKind.CONTROL for name in topology.control_names}
     kinds |= {metric.name: _KINDS[metric.kind] for metric in topology.metrics()}
     unmeasured = {
         name: variable.kind or NodeKind.LATENT
-        for variable in variables.values()
-        if variable.kind is not NodeKind.CONTROL
-        for name in (f"{variable.stem}_{element}" for element in elements.of(variable.scope))
+        for name, variable in causal_variables(topology, table).items()
         if name not in kinds or variable.kind is not None
     }
-    known = kinds.keys() | unmeasured.keys()
-    arrows, past, _ = _templates(active)
-    edges, lagged = (
-        list(dict.fromkeys(e for arrow in group for e in elements.join(arrow, variables) if known.issuperset(e)))
-        for group in (arrows, past)
-    )
+    edges, lagged, _ = _all_edges(topology, table)
     # An exogenous variable that nothing measures is as good as latent; one that something moves is no longer exogenous.
     outside = {name for name, kind in unmeasured.items() if kind is NodeKind.EXOGENOUS} & kinds.keys()
     outside -= {head for _, head in edges} | {head for tail, head in lagged if tail not in outside}
     kinds |= dict.fromkeys((name for name in unmeasured if name in outside), NodeKind.EXOGENOUS)
     telling = _with_effects(kinds, edges, lagged)
     kinds |= dict.fromkeys((n for n in unmeasured if n not in kinds and n in telling), NodeKind.LATENT)
-    edges, lagged = ([edge for edge in group if telling.issuperset(edge)] for group in (edges, lagged))
     for edge in removed:
         if edge not in edges and edge not in lagged:
             raise InputError("there is no such arrow to remove", source="graph", key="removed", value=list(edge))
-    edges, lagged = ([edge for edge in group if edge not in removed] for group in (edges, lagged))
+    edges, lagged = (
+        tuple(edge for edge in group if telling.issuperset(edge) and edge not in removed) for group in (edges, lagged)
+    )
     if regime is None:
         regime = [(load, control) for control, loads in topology.followed_loads().items() for load in loads]
-    return CausalGraph(nodes=kinds, edges=(*edges, *assumed), lagged=tuple(lagged), regime=tuple(dict.fromkeys(regime)))
+    return CausalGraph(nodes=kinds, edges=(*edges, *assumed), lagged=lagged, regime=tuple(dict.fromkeys(regime)))
 
 
 def derivations(topology: Topology) -> dict[str, Expression]:
@@ -113,20 +103,16 @@ def causal_variables(topology: Topology, table: str = "ran") -> Mapping[str, Var
 
 
 def moved_by(
-    topology: Topology, graph: CausalGraph, names: Iterable[str], *, table: str = "ran", with_regime: bool = False
+    topology: Topology, names: Iterable[str], *, regime: Iterable[Edge] = (), table: str = "ran"
 ) -> frozenset[str]:
     """Return what an intervention on `names` may move, in the same window or later, with `names`.
 
-    Descendants in the graph, and whatever the loops lead to that act from slot to slot within a window. `with_regime`:
-    also through controls that follow what they see; those of `names` do not.
+    That is what can be reached along the table's arrows, lagged ones and loops, through variables that nothing measures
+    too. `regime`: and through controls that follow what they see, unless they are among `names` themselves.
     """
     names = tuple(names)
-    variables = {row.stem: row for row in causal_variables(topology, table).values()}
-    elements = _Elements(topology)
-    _, _, loops = _templates(causal_table(table).active(_switched_on(topology)))
     children: dict[str, list[str]] = {}
-    regime = [edge for edge in graph.regime if with_regime and edge[1] not in names]
-    for tail, head in chain(graph.edges, graph.lagged, regime, *(elements.join(arrow, variables) for arrow in loops)):
+    for tail, head in chain(*_all_edges(topology, table), (edge for edge in regime if edge[1] not in names)):
         children.setdefault(tail, []).append(head)
     found, stack = set(), list(names)
     while stack:
@@ -147,17 +133,22 @@ def _switched_on(topology: Topology) -> frozenset[str]:
     return topology.mechanisms | (frozenset({"neighbour"}) if topology.neighbour else frozenset())
 
 
-def _templates(active: Iterable[MechanismRows]) -> tuple[list[Arrow], list[Arrow], list[Arrow]]:
+@cache
+def _all_edges(topology: Topology, table: str) -> tuple[tuple[Edge, ...], tuple[Edge, ...], tuple[Edge, ...]]:
     """Return the arrows within a window, the lagged ones and the loops, after every mechanism's cuts."""
     groups: tuple[dict[Arrow, None], ...] = ({}, {}, {})
-    for row in active:
+    for row in causal_table(table).active(_switched_on(topology)):
         cuts = (row.cuts, row.cuts_past, row.cuts)
         for kept, cut, added in zip(groups, cuts, (row.arrows, row.past, row.loops), strict=True):
             for arrow in cut:
                 kept.pop(arrow, None)
             kept.update(dict.fromkeys(added))
-    arrows, past, loops = (list(group) for group in groups)
-    return arrows, past, loops
+    elements, known = _Elements(topology), causal_variables(topology, table)
+    scopes = {split_name(name)[0]: variable.scope for name, variable in known.items()}
+    edges, lagged, loops = (
+        tuple(dict.fromkeys(edge for arrow in group for edge in elements.join(arrow, scopes))) for group in groups
+    )
+    return edges, lagged, loops
 
 
 def _with_effects(measured: Collection[str], *groups: Iterable[Edge]) -> set[str]:
@@ -199,11 +190,11 @@ class _Elements:
         """Return the elements of a scope that have one of these cells, in the order of the cells."""
         return list(dict.fromkeys(element for cell in sorted(cells) for element in self._at[scope].get(cell, ())))
 
-    def join(self, arrow: Arrow, variables: Mapping[str, Variable]) -> Iterator[Edge]:
+    def join(self, arrow: Arrow, scopes: Mapping[str, Scope]) -> Iterator[Edge]:
         """Yield the arrows of a template between elements that share a cell; none if an end is not there."""
-        if arrow.tail not in variables or arrow.head not in variables:
+        if arrow.tail not in scopes or arrow.head not in scopes:
             return
-        tail, head = variables[arrow.tail].scope, variables[arrow.head].scope
+        tail, head = scopes[arrow.tail], scopes[arrow.head]
         for child, cells in self._cells[head].items():
             if arrow.through is not None:
                 cells = set().union(*(self._cells[arrow.through][e] for e in self.near(arrow.through, cells)))

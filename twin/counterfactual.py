@@ -42,12 +42,16 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counterfactual:
-    """What happened and what would have happened under `do`, on the same noise."""
+    """What happened and what would have happened under `do`, on the same noise.
+
+    `controlled`: something sets the controls in this run by what it sees.
+    """
 
     do: tuple[Do, ...]
     scenario: Scenario
     factual: RunRecord
     record: RunRecord
+    controlled: bool
 
     def effect(self, name: str) -> FloatArray:
         """Return the effect on a variable in each window of this run, in its unit, shape (windows,).
@@ -72,13 +76,11 @@ class Counterfactual:
 
         Under a plan whose controls follow what they see, that leads through the controls that are not held too.
         """
-        graph = self.scenario.graph()
         return moved_by(
             self.scenario.topology,
-            graph,
             [do.variable for do in self.do],
+            regime=self.scenario.graph().regime if self.controlled else (),
             table=self.scenario.graph_choice.table,
-            with_regime=True,
         )
 
 
@@ -107,7 +109,13 @@ def counterfactual(
         do=(*(item for item in recorded.plan.do if item.variable not in named), *interventions),
     )
     record = simulate(recorded.scenario, plan, seed=recorded.seed, run=recorded.record.run)
-    return Counterfactual(do=interventions, scenario=recorded.scenario, factual=recorded.record, record=record)
+    return Counterfactual(
+        do=interventions,
+        scenario=recorded.scenario,
+        factual=recorded.record,
+        record=record,
+        controlled=plan.autoscaled,
+    )
 
 
 def factual_controls(record: RunRecord, *, but: Iterable[str] = ()) -> dict[str, tuple[float, ...]]:
