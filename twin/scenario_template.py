@@ -17,6 +17,8 @@ from twin.strict import Section
 __all__ = ["expand_template"]
 
 _MOST_COPIES = 2500
+_OF_HOSTS = frozenset({"pow", "cpuu_nn", "nn", "hst", "run_nn", "drift"})
+"""Variables that belong to a host."""
 _TRAILING_NUMBER = re.compile(r"(.*?)(\d+)")
 _NAME = re.compile(r"\b([a-z][a-z_]*)_([A-Za-z0-9]+)\b")
 
@@ -63,8 +65,7 @@ class _Names:
         self._cells = max(int(cell) for cell in gnbs) if gnbs else 0
         self._hosts, self._pairs = _shifts(hosts), _shifts(pairs)
         self._cus = _shifts([gnb["cu"] for gnb in gnbs.values() if isinstance(gnb.get("cu"), str)])
-        self._owners = {**{str(cell): self.cell for cell in gnbs}, **dict.fromkeys(self._hosts, self.host)}
-        self._owners |= dict.fromkeys(self._pairs, self.pair)
+        self._numbers = frozenset(str(cell) for cell in gnbs)
 
     def cell(self, cell: Any, k: int) -> str:
         return str(int(cell) + k * self._cells)
@@ -93,8 +94,11 @@ class _Names:
             stem, owner = match.groups()
             if stem.endswith("_cu"):
                 return f"{stem}_{self.cu(owner, k)}"
-            rename = self._owners.get(owner)
-            return f"{stem}_{rename(owner, k)}" if rename else match.group()
+            if stem in _OF_HOSTS:
+                return f"{stem}_{self.host(owner, k)}"
+            if owner in self._numbers:
+                return f"{stem}_{self.cell(owner, k)}"
+            return f"{stem}_{self.pair(owner, k)}"
 
         return _NAME.sub(renamed, text)
 
