@@ -20,6 +20,7 @@ __all__ = [
     "add_output",
     "add_runs_dir",
     "amount",
+    "seeds",
     "share",
     "whole",
 ]
@@ -32,6 +33,8 @@ class Parser(argparse.ArgumentParser):
         """Raise InputError instead of printing the usage."""
         raise InputError(f"{message} (see '{self.prog} --help')", source="command line")
 
+
+MOST_SEEDS = 10_000
 
 Commands = argparse._SubParsersAction  # the type has no public name
 
@@ -73,6 +76,22 @@ def whole(least: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Read seeds: `1-20`, `1,4,9`, or both; each once."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        try:
+            found += range(int(first), min(int(last), int(first) + MOST_SEEDS) + 1) if dash else [int(first)]
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} must be such as 1-20 or 1,4,9") from None
+        if len(found) > MOST_SEEDS:
+            raise argparse.ArgumentTypeError(f"{text!r} must be at most {MOST_SEEDS} seeds")
+    if not found or len(set(found)) != len(found):
+        raise argparse.ArgumentTypeError(f"{text!r} must name at least one seed, and none twice")
+    return tuple(found)
 
 
 def amount(*, above: float = 0.0, most: float = math.inf) -> Callable[[str], float]:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tui.arguments import Commands, Parser, add_address, add_command, add_output, add_runs_dir, amount, share, whole
+from tui.arguments import (
+    Commands,
+    Parser,
+    add_address,
+    add_command,
+    add_output,
+    add_runs_dir,
+    amount,
+    seeds,
+    share,
+    whole,
+)
 
 __all__ = ["add_run_commands"]
 
@@ -30,6 +41,7 @@ def _add_rehearse(commands: Commands[Parser]) -> None:
         "horizons. Writes a run folder with report.html, summary.json and certificates/.",
         examples="  rantwin rehearse                       the default scenario, seed 0\n"
         "  rantwin rehearse my.toml --seed 3      a scenario of your own\n"
+        "  rantwin rehearse --seeds 1-20          twenty rehearsals, two at a time\n"
         "  rantwin rehearse --resume              go on with the one that was stopped last (Ctrl-C stops cleanly):\n"
         "                                         it ends as if it had never been stopped\n"
         "  rantwin rehearse --on unix:agent.sock  learn on a testbed, every trial through its agent's exploration mode",
@@ -41,6 +53,19 @@ def _add_rehearse(commands: Commands[Parser]) -> None:
         help="name of a scenario ('rantwin scenarios' lists them) or path of a .toml file (default: cpu-allocation)",
     )
     parser.add_argument("--seed", type=whole(0), help="seed of everything random, a whole number (default: 0)")
+    parser.add_argument(
+        "--seeds",
+        type=seeds,
+        metavar="A-B",
+        help="rehearse every one of these seeds (1-20, or 1,4,9), --workers processes at a time, into one folder with "
+        "a table over all; --resume goes on with the last such folder that was stopped",
+    )
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="with --seeds: rehearse on the workers of this Dask scheduler (tcp://HOST:8786), without certificates: "
+        "the signing key stays here",
+    )
     parser.add_argument("--max-trials", type=whole(0), metavar="N", help="at most so many interventions (default: 60)")
     parser.add_argument(
         "--passive-windows",
@@ -140,7 +165,7 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
         type=whole(1),
         default=2,
         metavar="N",
-        help="simulating threads; no result depends on it (default: 2)",
+        help="simulating threads, or rehearsals at a time with --seeds; no result depends on it (default: 2)",
     )
 
 

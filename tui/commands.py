@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from col.errors import InputError
+from col.errors import InputError, PlantError
 from tui.console import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, print_json
 from tui.progress import choose_progress
 from tui.stopping import StoppableProgress, stoppable
@@ -22,6 +22,10 @@ def rehearse_command(args: argparse.Namespace) -> int:
     from tui.agent_link import connect
     from tui.rehearse import RehearsalRequest, rehearse
 
+    if args.seeds is not None:
+        return _rehearse_seeds(args)
+    if args.dask is not None:
+        raise InputError("distributes the rehearsals of --seeds: say which", key="--dask", value=args.dask)
     request = RehearsalRequest(
         scenario=args.scenario,
         seed=args.seed,
@@ -52,6 +56,44 @@ def rehearse_command(args: argparse.Namespace) -> int:
     else:
         for line in _verdict(folder[0], summary):
             print(line)
+    return code
+
+
+def _rehearse_seeds(args: argparse.Namespace) -> int:
+    from tui.study import StudyRequest, rehearse_study, table_lines
+
+    for option, value in (("--seed", args.seed), ("--on", args.on)):
+        if value is not None:
+            raise InputError("cannot be combined with --seeds", key=option, value=value)
+    asked = {name: getattr(args, name) for name in ("passive_windows", "max_trials", "effect", "prior", "confidence")}
+    certificates = {**_certificate_options(args), "enabled": False if args.no_certificates else None}
+    request = StudyRequest(
+        seeds=args.seeds,
+        scenario=args.scenario,
+        options={**asked, "verify": args.verify, "certificates": certificates},
+        runs_dir=args.runs_dir,
+        workers=args.workers,
+        dask=args.dask,
+        resume=args.resume,
+    )
+    folder: list[Path] = []
+    again = f"rantwin rehearse --seeds {','.join(map(str, args.seeds))} --resume"
+    try:
+        with stoppable() as stopping:
+            progress = StoppableProgress(choose_progress(quiet=args.quiet), stopping)
+            code, study = rehearse_study(request, progress, started=folder.append)
+    except KeyboardInterrupt:
+        where = f"; go on with: {again} {folder[0]}" if folder else ""
+        print(f"rantwin: stopped{where}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except PlantError:
+        if folder:
+            print(f"rantwin: what has ended is kept; go on with: {again} {folder[0]}", file=sys.stderr)
+        raise
+    if args.json:
+        print_json({"study": str(folder[0]), **study})
+    else:
+        print("\n".join([*table_lines(study), f"study: {folder[0]}"]))
     return code
 
 

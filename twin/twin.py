@@ -6,12 +6,11 @@ many windows are asked for at a time, nor from the number of workers.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from col.errors import InputError
 from col.plant import Intervention, PlantDescription, Trial, TrialOutcome, Windows, concatenate_windows
+from twin.job_pool import JobPool, ThreadJobs, in_order
 from twin.ran import RunPlan, RunRecord, passive_plan, simulate, trial_plan
 from twin.scenario_model import Scenario
 
@@ -26,8 +25,12 @@ class Twin:
     run k. Passive windows come from runs of `passive.run_windows` windows; each trial is a run.
     """
 
-    def __init__(self, scenario: Scenario, seed: int, *, workers: int = 1, first_run: int = 0) -> None:
+    def __init__(
+        self, scenario: Scenario, seed: int, *, workers: int = 1, first_run: int = 0, pool: JobPool | None = None
+    ) -> None:
         """Take the scenario, a seed of at least 0, and how many runs may be simulated at once (threads).
+
+        `pool` is where runs are simulated, if not in threads of this process.
 
         Raises:
             InputError: seed, workers or first_run out of range.
@@ -35,7 +38,7 @@ class Twin:
         for key, value, least in (("seed", seed, 0), ("workers", workers, 1), ("first_run", first_run, 0)):
             if not _is_count(value, least):
                 raise InputError(f"must be a whole number of at least {least}", key=key, value=value)
-        self._scenario, self._seed, self._workers = scenario, seed, workers
+        self._scenario, self._seed, self._pool = scenario, seed, pool or ThreadJobs(workers)
         self._description = scenario.description()
         self._confirmed = self._description.reference
         self._next_run = first_run
@@ -69,7 +72,7 @@ class Twin:
         missing = n - sum(len(table) for table in self._pending)
         runs = -(-missing // self._scenario.passive.run_windows)
         if runs > 0:
-            plan = passive_plan(self._scenario, self._confirmed.values)
+            plan = passive_plan(self._scenario, dict(self._confirmed.values))
             numbers = range(self._next_run, self._next_run + runs)
             self._next_run += runs
             self._pending += [_table(record) for record in self._simulate(plan, numbers)]
@@ -92,20 +95,18 @@ class Twin:
         self._check_count(n)
         asked = x.over(self._confirmed.values)
         in_force = Intervention({name: self._description.control(name).snap(asked[name]) for name in asked})
-        plan = trial_plan(self._scenario, self._confirmed.values, in_force.values, n)
+        plan = trial_plan(self._scenario, dict(self._confirmed.values), dict(in_force.values), n)
         run = self._next_run
         self._next_run += 1
-        windows = self._hand_out(_table(simulate(self._scenario, plan, seed=self._seed, run=run)))
+        (record,) = self._simulate(plan, range(run, run + 1))
+        windows = self._hand_out(_table(record))
         if keep:
             self._confirmed = in_force
         return Trial(intervention=asked, outcome=TrialOutcome.HELD, windows=windows, read_back=in_force)
 
     def _simulate(self, plan: RunPlan, runs: range) -> list[RunRecord]:
-        """Return the records of the runs in order; the data plane lets go of the interpreter lock, so threads help."""
-        if self._workers == 1 or len(runs) == 1:
-            return [simulate(self._scenario, plan, seed=self._seed, run=run) for run in runs]
-        with ThreadPoolExecutor(self._workers) as pool:
-            return list(pool.map(lambda run: simulate(self._scenario, plan, seed=self._seed, run=run), runs))
+        """Return the records of the runs in order."""
+        return in_order(self._pool, _simulated, [(self._scenario, plan, self._seed, run) for run in runs])
 
     def _hand_out(self, table: Windows) -> Windows:
         """Give windows their numbers and their place on the plant's clock, warm-up and settling included."""
@@ -139,6 +140,12 @@ class Twin:
     def _check_count(n: int) -> None:
         if not _is_count(n, 1):
             raise InputError("must be a whole number of at least 1", key="n", value=n)
+
+
+def _simulated(job: tuple[Scenario, RunPlan, int, int]) -> RunRecord:
+    """Return the record of one run, wherever it is simulated."""
+    scenario, plan, seed, run = job
+    return simulate(scenario, plan, seed=seed, run=run)
 
 
 def _is_count(value: object, least: int) -> bool:
