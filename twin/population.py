@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from col.errors import InputError
 from twin.streams import Streams
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CellWalk", "Crowd", "CrowdStep", "Population", "Start", "WalkStep"]
 
+FloatArray = NDArray[np.float64]
 _MOST_UES = 64
 
 
@@ -98,21 +100,29 @@ class Population:
                 if not self.lower_ues <= ues <= self.upper_ues:
                     raise InputError(f"gNB {cell} starts with {ues} UEs, outside lower_ues to upper_ues", key="start")
 
-    def stationary_ues(self, quantile: float) -> int:
-        """Return the number of UEs below which the walk's stationary law has `quantile` of its mass, in [0, 1).
+    def _shares(self) -> FloatArray:
+        """Return the walk's stationary law, shape (upper_ues - lower_ues + 1,).
 
         With gain probability p and loss probability q the number goes up with p (1 - q) and down with q (1 - p), so
         its law is geometric with their ratio, uniform where they are equal.
         """
         up = self.gain_probability * (1.0 - self.lose_probability)
         down = self.lose_probability * (1.0 - self.gain_probability)
-        states = self.upper_ues - self.lower_ues + 1
-        if up == down:
-            return self.lower_ues + int(quantile * states)
-        if down == 0.0:
-            return self.upper_ues
-        weights = (up / down) ** (np.arange(states) - (states - 1 if up > down else 0.0))
-        return self.lower_ues + int(np.searchsorted(np.cumsum(weights) / weights.sum(), quantile, side="right"))
+        states = np.arange(self.upper_ues - self.lower_ues + 1)
+        ratio = 1.0 if up == down else min(up, down) / max(up, down)
+        weights: FloatArray = ratio ** (states[-1] - states if up > down else states).astype(np.float64)
+        return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+    def stationary_ues(self, quantile: float) -> int:
+        """Return the number of UEs below which the walk's stationary law has `quantile` of its mass, in [0, 1)."""
+        below = np.cumsum(self._shares())[:-1]
+        return self.lower_ues + int(np.searchsorted(below, quantile, side="right"))
+
+    @property
+    def mean_ues(self) -> float:
+        """The mean number of UEs of a cell under the stationary law, crowds and handovers apart."""
+        shares = self._shares()
+        return self.lower_ues + float(shares @ np.arange(len(shares)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

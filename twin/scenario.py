@@ -6,10 +6,11 @@ Bad input gets one line with file, key, value and what would be right (`InputErr
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from col.errors import InputError
 from col.specification import Specification
@@ -17,6 +18,7 @@ from twin.autoscaler import ScalingRule
 from twin.calibrated import calibrated
 from twin.causal_choice import read_graph_choice
 from twin.control_kinds import KINDS, ControlRange, read_fixed
+from twin.population import Population
 from twin.power import NeighbourParameters, PowerParameters
 from twin.scenario_checks import check_physics
 from twin.scenario_cost import read_cost
@@ -94,13 +96,14 @@ def parse_scenario(data: bytes, source: str) -> Scenario:
         control_kinds=tuple(ranges),
         mechanisms=frozenset(tables),
     )
-    load, traffic = document.section("load"), document.section("traffic")
+    load, traffic = document.section("load", optional="ues" in tables), document.section("traffic")
     rules, target = _read_rules(document, ranges)
     compute = document.section("compute", optional=True)
     links, radio, mac = document.section("links", optional=True), document.section("radio"), document.section("mac")
     for section in (load, traffic, compute, links, radio, mac):
         section.expect(known_inside(section.key()))
     formula, alpha, delta = _read_specification(document.section("specification"), topology)
+    passive_load, operating_load = _read_loads(load, tables)
     scenario = Scenario(
         name=name,
         title=title,
@@ -113,8 +116,8 @@ def parse_scenario(data: bytes, source: str) -> Scenario:
         cost=read_cost(document.section("cost", optional=True), topology),
         topology=topology,
         ranges=ranges,
-        passive_load=read_numbers(PassiveLoad, load.section("passive")),
-        operating_load=read_numbers(OperatingLoad, load.section("operating")),
+        passive_load=passive_load,
+        operating_load=operating_load,
         rules=rules,
         violating_share_target=target,
         payload_bytes=traffic.integer("payload_bytes", lower=64, upper=9000),
@@ -156,6 +159,22 @@ def _read_controls(document: Section) -> tuple[dict[str, ControlRange], dict[str
                 kind, f"missing table; a CPU limit that is no control needs fixed.{KINDS[kind].fixed_key}"
             )
     return ranges, values
+
+
+def _read_loads(load: Section, tables: Mapping[str, Any]) -> tuple[PassiveLoad, OperatingLoad]:
+    """Return the load laws; where UEs come and go the load is theirs, and what is said here is only its mean."""
+    if "ues" not in tables:
+        return read_numbers(PassiveLoad, load.section("passive")), read_numbers(
+            OperatingLoad, load.section("operating")
+        )
+    for name in ("passive", "operating"):
+        if name in load:
+            raise load.fail(name, "UEs offer the load here ([ues]); leave this table out")
+    population: Population = tables["ues"]
+    mean = population.mean_ues
+    dl_mbps, ul_mbps = mean * population.dl_mbps, mean * population.ul_mbps
+    operating = OperatingLoad(dl_mbps=dl_mbps, ul_mbps=ul_mbps)
+    return PassiveLoad(lower_mbps=0.0, upper_mbps=dl_mbps + ul_mbps, correlation_s=1.0), operating
 
 
 def _read_rules(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from col.errors import InputError
 from twin.control_kinds import KINDS
 from twin.parameters import CellParameters
+from twin.population import Population
 from twin.scenario_model import Scenario
 
 __all__ = ["check_physics"]
@@ -43,6 +44,13 @@ def _check_links(scenario: Scenario) -> None:
     """Refuse loads that a link of the scenario cannot carry: the twin would report the link, not what is studied."""
     links = scenario.links
     capacity = min(links.midhaul_mbps, links.backhaul_mbps) / links.overhead
+    if (ues := scenario.part(Population)) is not None:
+        if (most := ues.upper_ues * max(ues.dl_mbps, ues.ul_mbps)) > capacity:
+            raise _fail(
+                scenario, "ues.upper_ues", ues.upper_ues, f"these UEs offer {most:g} Mbit/s; the slower of midhaul and "
+                f"backhaul carries {capacity:g}",
+            )  # fmt: skip
+        return
     loads = {
         "load.passive.upper_mbps": scenario.passive_load.upper_mbps,
         "load.operating.dl_mbps": scenario.operating_load.dl_mbps,

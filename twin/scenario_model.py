@@ -169,7 +169,9 @@ class Scenario:
             specification=self.specification,
             graph=self.graph(),
             derivations=expressions,
-            operating={f"load_{way}_{g.cell}": mbps for g in self.topology.gnbs for way, mbps in operating.items()},
+            operating={f"load_{way}_{g.cell}": mbps for g in self.topology.gnbs for way, mbps in operating.items()}
+            if self.part(Population) is None
+            else {},
             alpha=self.alpha,
             delta=self.delta,
             cost=self.cost,
@@ -216,7 +218,7 @@ class Scenario:
             "hosts": {host.name: {"capacity_cores": host.capacity_cores} for host in self.topology.hosts},
             "gnbs": {str(g.cell): {"host": g.host, "cu": g.cu, "ues": g.ues} for g in self.topology.gnbs},
             "controls": {kind: limits.table() for kind, limits in self.ranges.items()},
-            "load": {"passive": table(self.passive_load), "operating": table(self.operating_load)},
+            **self._load_table(),
             "passive": table(self.passive),
             "autoscaler": {kind: table(rule) for kind, rule in self.rules.items()},
             "traffic": {"payload_bytes": self.payload_bytes},
@@ -241,6 +243,12 @@ class Scenario:
             document["graph"] = self.graph_choice.to_dict()
         insert_tables(document, self.tables)
         return document
+
+    def _load_table(self) -> dict[str, Any]:
+        """Return the load laws as they were read; UEs that come and go have no such table."""
+        if self.part(Population) is not None:
+            return {}
+        return {"load": {"passive": table(self.passive_load), "operating": table(self.operating_load)}}
 
     def to_toml(self) -> str:
         """Return the scenario as TOML that reads back as the same scenario."""
