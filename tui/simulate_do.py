@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from col.errors import InputError
 from twin.control_kinds import kind_of
+from twin.intervene import Do, check_do
 from twin.ran import RunPlan
 from twin.scenario import Scenario
 
@@ -55,7 +55,7 @@ def read_interventions(texts: Sequence[str], scenario: Scenario, *, passive: boo
                 )
             controls[one] = control.snap(value)
         if not chosen:
-            held[_held(name, scenario, names)] = value
+            held[_held(name, value, scenario)] = value
     return Interventions(controls=controls, held=held)
 
 
@@ -70,10 +70,9 @@ def _parsed(text: str) -> tuple[str, float]:
     return name, value
 
 
-def _held(name: str, scenario: Scenario, controls: Sequence[str]) -> str:
-    known = [f"{stem}_{gnb.cell}" for gnb in scenario.topology.gnbs for stem in ("load_dl", "load_ul")]
-    if name not in known:
-        near = difflib.get_close_matches(name, [*controls, *known], n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(controls[:6])}, ..."
-        raise InputError(f"no variable that can be set; {hint}", key="--do", value=name[:60])
+def _held(name: str, value: float, scenario: Scenario) -> str:
+    try:
+        check_do(scenario, [Do(variable=name[:60], values=(value,))])
+    except InputError as error:
+        raise InputError(str(error).removeprefix("do = "), key="--do") from None
     return name
