@@ -112,6 +112,11 @@ class Memory(Mechanism):
         if any(name.startswith("mem_") for name in values):
             self._look()
 
+    def held(self, name: str) -> None:
+        """Meet what do() holds at once."""
+        if name.startswith(("memu_", "oom_")):
+            self._look()
+
     def metrics(self, ran: RanState, elapsed_ms: float) -> Mapping[str, float]:
         """Return the peak use of every container [MB] and how often it was killed."""
         self._look()

@@ -24,7 +24,8 @@ class PowerParameters:
 
     idle_w: float = field(metadata=limits(lower=0, upper=100_000))
     busy_w: float = field(metadata=limits(above=0, upper=100_000))
-    exponent: float = field(metadata=limits(lower=1, upper=3))
+    exponent: float = field(metadata=limits(lower=1, upper=2))
+    """Above 2 a host that is nearly busy would draw less the more it does."""
     noise_w: float = field(metadata=limits(lower=0))
     drift_w: float = field(metadata=limits(lower=0))
     drift_correlation_s: float = field(metadata=limits(above=0))

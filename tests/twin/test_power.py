@@ -3,7 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from col.errors import InputError
 from twin.power import HostPower, Neighbour, NeighbourParameters, PowerParameters
+from twin.scenario import load_scenario, parse_scenario
+from twin.strict import write_toml
 
 PRIOR = PowerParameters(idle_w=80.0, busy_w=110.0, exponent=1.4, noise_w=0.7, drift_w=0.5, drift_correlation_s=600.0)
 
@@ -26,6 +29,34 @@ def test_exponent_one_is_the_linear_variant() -> None:
 def test_power_never_falls_when_more_cores_are_busy(some: float, more: float) -> None:
     low, high = sorted((some, more))
     assert PRIOR.mean_w(low, 16.0) <= PRIOR.mean_w(high, 16.0) + 1e-12
+
+
+@given(st.floats(1, 2), st.floats(0, 1), st.floats(0, 1))
+def test_power_never_falls_with_use_whatever_exponent_a_scenario_may_have(
+    exponent: float, some: float, more: float
+) -> None:
+    low, high = sorted((some, more))
+    curve = PowerParameters(
+        idle_w=80.0, busy_w=110.0, exponent=exponent, noise_w=0.0, drift_w=0.0, drift_correlation_s=1.0
+    )
+    assert curve.mean_w(low, 1.0) <= curve.mean_w(high, 1.0) + 1e-9
+
+
+def test_an_exponent_with_which_a_busy_host_would_draw_less_is_refused() -> None:
+    """P falls from (2 / r)^(1 / (r - 1)) of all cores on, where r is above 2."""
+    text = write_toml(load_scenario("cpu-allocation").to_dict()).replace("exponent = 1.4", "exponent = 2.5")
+    with pytest.raises(InputError, match=r"power\.exponent.* in 1 to 2"):
+        parse_scenario(text.encode(), "mine.toml")
+
+
+def test_a_host_that_had_power_for_a_part_of_the_window_draws_that_part() -> None:
+    flat = PowerParameters(idle_w=80.0, busy_w=112.0, exponent=1.0, noise_w=0.0, drift_w=0.0, drift_correlation_s=1.0)
+    half, none, whole = (
+        HostPower(flat, 16.0, 15.0, noise=np.random.default_rng(0), drift=np.random.default_rng(1)) for _ in range(3)
+    )
+    assert half.read_w(2.0, 0.5) == pytest.approx(0.5 * 88.0)  # 4 of 16 cores busy in the half with power
+    assert none.read_w(0.0, 0.0) == 0.0
+    assert whole.read_w(4.0) == pytest.approx(88.0)
 
 
 def test_first_busy_cores_cost_two_and_a_half_to_three_watts_each() -> None:
