@@ -105,26 +105,20 @@ def _events(simulation: Simulation) -> str:
 
 
 def _metrics(simulation: Simulation) -> str:
-    about = {metric.name: metric for metric in simulation.scenario.topology.metrics()}
+    scenario, windows = simulation.scenario, simulation.windows
+    about = {control.name: (control.unit, control.description) for control in scenario.controls}
+    about |= {metric.name: (metric.unit, metric.description) for metric in scenario.topology.metrics()}
+    columns = [*windows.controls.items(), *windows.metrics.items()]
     rows = []
-    for name, values in [*simulation.windows.controls.items(), *simulation.windows.metrics.items()]:
+    for name, values in columns[:_MOST_ROWS]:
         found = statistics_of(values)
-        metric = about.get(name)
-        unit = metric.unit if metric else simulation.scenario.description().control(name).unit
-        rows.append(
-            (
-                name,
-                unit,
-                *(_number(found.get(key)) for key in ("mean", "sd", "min", "max")),
-                found["missing"],
-                metric.description if metric else "control",
-            )
-        )
-    more = f"<p>... and {len(rows) - _MOST_ROWS} more in windows.csv</p>" if len(rows) > _MOST_ROWS else ""
+        unit, words = about[name]
+        numbers = (_number(found.get(key)) for key in ("mean", "sd", "min", "max"))
+        rows.append((name, unit, *numbers, found["missing"], words))
+    left = len(columns) - len(rows)
+    more = f"<p>... and {left} more in windows.csv</p>" if left else ""
     head = ("metric", "unit", "mean", "sd", "least", "greatest", "missing", "what it is")
-    return (
-        f"<details><summary>{len(rows)} metrics and controls</summary>{table(head, rows[:_MOST_ROWS])}{more}</details>"
-    )
+    return f"<details><summary>{len(columns)} metrics and controls</summary>{table(head, rows)}{more}</details>"
 
 
 def _number(value: float | int | None) -> str:

@@ -34,24 +34,59 @@ class Plots:
     marked: bool
 
 
+class _Shown:
+    """What the panels of one simulation look up."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        scenario, self.windows = simulation.scenario, simulation.windows
+        self.topology, self.fixed = scenario.topology, scenario.fixed_values
+        self.units = {control.name: control.unit for control in scenario.controls}
+        self.units |= {metric.name: metric.unit for metric in scenario.topology.metrics()}
+        predicates = scenario.specification.predicates
+        self.limits = {min(p.metrics): p.threshold for p in predicates if len(p.metrics) == 1}
+        self.broken: dict[str, NDArray[np.bool_]] = {}
+        for predicate in predicates:
+            fails = predicate.margin({name: self.windows.metrics[name] for name in predicate.metrics}) < 0
+            for name in predicate.metrics:
+                self.broken[name] = self.broken.get(name, np.zeros(len(fails), dtype=bool)) | fails
+
+    def panel(self, name: str, ceiling: str = "") -> Panel:
+        """Return the panel of a metric or control, `ceiling` (metric, control or fixed value) in grey."""
+        windows, above = self.windows, None
+        if ceiling in windows.metrics or ceiling in windows.controls:
+            above = windows.column(ceiling)
+        elif ceiling in self.fixed:
+            above = np.full(len(windows), self.fixed[ceiling])
+        return Panel(
+            title=_TITLES.get(name.rpartition("_")[0], name),
+            unit=self.units[name],
+            value=windows.column(name),
+            value_label=name,
+            ceiling=above,
+            ceiling_label=ceiling,
+            limit=self.limits.get(name),
+            broken=self.broken.get(name),
+        )
+
+
 def plots_of(simulation: Simulation) -> Plots:
     """Return every plot of the page."""
+    shown = _Shown(simulation)
     time = _timeline(simulation)
     made: list[tuple[str, str, str, bool]] = []  # name, title, figure, open
     gnbs = simulation.scenario.topology.gnbs
     many = len(gnbs) > _MOST_GNBS
     if many:
         title = f"All {len(gnbs)} gNBs: median, and from the least to the greatest"
-        made.append(("all", title, timeline_figure(title, list(_spread(simulation)), time), True))
-    broken = _broken(simulation)
+        made.append(("all", title, timeline_figure(title, list(_spread(shown)), time), True))
     for k, gnb in enumerate(gnbs[: _SHOWN_OF_MANY if many else _MOST_GNBS]):
-        panels = list(_main_panels(simulation, gnb, broken))
+        panels = list(_main_panels(shown, gnb))
         made.append((f"gnb-{gnb.cell}", f"gNB {gnb.cell}", timeline_figure(f"gNB {gnb.cell}", panels, time), k == 0))
-        rest = list(_other_panels(simulation, gnb, {panel.value_label for panel in panels}, broken))
+        rest = list(_other_panels(shown, gnb, {panel.value_label for panel in panels}))
         if rest:
             title = f"gNB {gnb.cell}: everything else that moved"
             made.append((f"gnb-{gnb.cell}-more", title, timeline_figure(title, rest, time), False))
-    hosts = list(_host_panels(simulation, broken))
+    hosts = list(_host_panels(shown))
     if hosts:
         made.append(("hosts", "Hosts", timeline_figure("Hosts", hosts, time), True))
     return Plots(
@@ -87,78 +122,42 @@ def _timeline(simulation: Simulation) -> Timeline:
     )
 
 
-def _broken(simulation: Simulation) -> dict[str, NDArray[np.bool_]]:
-    """Return, for every metric of φ, the windows (n,) in which a comparison of φ on it does not hold."""
-    out: dict[str, NDArray[np.bool_]] = {}
-    metrics = simulation.windows.metrics
-    for predicate in simulation.scenario.specification.predicates:
-        fails = predicate.margin({name: metrics[name] for name in predicate.metrics}) < 0
-        for name in predicate.metrics:
-            out[name] = out.get(name, np.zeros(len(fails), dtype=bool)) | fails
-    return out
-
-
-def _main_panels(simulation: Simulation, gnb: Gnb, broken: dict[str, NDArray[np.bool_]]) -> Iterator[Panel]:
+def _main_panels(shown: _Shown, gnb: Gnb) -> Iterator[Panel]:
     """Yield throughput against what was offered, delay and jitter, CPU use against the limits."""
-    cell, windows = gnb.cell, simulation.windows
+    cell = gnb.cell
     ceilings = {f"thp_dl_{cell}": f"load_dl_{cell}", f"thp_ul_{cell}": f"load_ul_{cell}"}
     ceilings |= {f"cpuu_du_{cell}": f"cpu_du_{cell}", f"cpuu_cu_{gnb.cu}": f"cpu_cu_{gnb.cu}"}
     for name in (*(f"{stem}_{cell}" for stem in _FIRST), f"cpuu_du_{cell}", f"cpuu_cu_{gnb.cu}"):
-        if name in windows.metrics:
-            yield _panel(simulation, name, ceilings.get(name, ""), broken)
+        if name in shown.windows.metrics:
+            yield shown.panel(name, ceilings.get(name, ""))
 
 
-def _other_panels(
-    simulation: Simulation, gnb: Gnb, shown: set[str], broken: dict[str, NDArray[np.bool_]]
-) -> Iterator[Panel]:
+def _other_panels(shown: _Shown, gnb: Gnb, drawn: set[str]) -> Iterator[Panel]:
     """Yield every other metric of the gNB and its CU that has more than one value, controls that move among them."""
-    windows = simulation.windows
+    windows = shown.windows
     owners = (f"_{gnb.cell}", f"_cu_{gnb.cu}")
     for name in (*windows.controls, *windows.metrics):
         stem = name.rpartition("_")[0]
         mine = name.endswith(owners[1]) if stem.endswith("_cu") else name.endswith(owners[0])
-        if not mine or name in shown or name.startswith(_NEVER) or name.startswith("cpu_"):
+        if not mine or name in drawn or name.startswith(_NEVER) or name.startswith("cpu_"):
             continue
         values = windows.column(name)
         there = values[np.isfinite(values)]
         if len(there) and np.ptp(there) > 0:
-            yield _panel(simulation, name, "", broken)
+            yield shown.panel(name)
 
 
-def _host_panels(simulation: Simulation, broken: dict[str, NDArray[np.bool_]]) -> Iterator[Panel]:
+def _host_panels(shown: _Shown) -> Iterator[Panel]:
     """Yield power of the first hosts, thresholds of pairs and what was handed over between them."""
-    topology, windows = simulation.scenario.topology, simulation.windows
+    topology, windows = shown.topology, shown.windows
     for host in topology.hosts[:_MOST_GNBS]:
         for name in windows.metrics:
             if name == f"pow_{host.name}" or (name.endswith(f"_{host.name}") and np.any(windows.metrics[name] > 0)):
-                yield _panel(simulation, name, "", broken)
+                yield shown.panel(name)
     for pair in topology.pairs[:_MOST_GNBS]:
         for name in (*windows.controls, *windows.metrics):
             if name.endswith(f"_{pair.name}"):
-                yield _panel(simulation, name, "", broken)
-
-
-def _panel(simulation: Simulation, name: str, ceiling: str, broken: dict[str, NDArray[np.bool_]]) -> Panel:
-    windows = simulation.windows
-    about = {metric.name: metric for metric in simulation.scenario.topology.metrics()}
-    metric = about.get(name)
-    unit = metric.unit if metric else simulation.scenario.description().control(name).unit
-    limits = {min(p.metrics): p.threshold for p in simulation.scenario.specification.predicates if len(p.metrics) == 1}
-    if ceiling in windows.metrics or ceiling in windows.controls:
-        above: FloatArray | None = windows.column(ceiling)
-    else:
-        fixed = simulation.scenario.fixed_values.get(ceiling)
-        above = None if fixed is None else np.full(len(windows), fixed)
-    return Panel(
-        title=_TITLES.get(name.rpartition("_")[0], name),
-        unit=unit,
-        value=windows.column(name),
-        value_label=name,
-        ceiling=above,
-        ceiling_label=ceiling,
-        limit=limits.get(name),
-        broken=broken.get(name),
-    )
+                yield shown.panel(name)
 
 
 _TITLES = {
@@ -171,10 +170,9 @@ _TITLES = {
 }  # fmt: skip
 
 
-def _spread(simulation: Simulation) -> Iterator[Panel]:
+def _spread(shown: _Shown) -> Iterator[Panel]:
     """Yield median, least and greatest over all gNBs of the main metrics."""
-    windows, gnbs = simulation.windows, simulation.scenario.topology.gnbs
-    units = {metric.name: metric.unit for metric in simulation.scenario.topology.metrics()}
+    windows, gnbs = shown.windows, shown.topology.gnbs
     for stem in _OVERVIEW:
         names = [f"{stem}_{gnb.cell}" for gnb in gnbs]
         if names[0] not in windows.metrics:
@@ -186,6 +184,6 @@ def _spread(simulation: Simulation) -> Iterator[Panel]:
             median[good] = np.nanmedian(values[:, good], axis=0)
             least[good], greatest[good] = np.nanmin(values[:, good], axis=0), np.nanmax(values[:, good], axis=0)
         yield Panel(
-            title=_TITLES.get(stem, stem), unit=units[names[0]], value=median, value_label=f"{stem}, median",
+            title=_TITLES.get(stem, stem), unit=shown.units[names[0]], value=median, value_label=f"{stem}, median",
             spread=(least, greatest),
         )  # fmt: skip
