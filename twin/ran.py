@@ -16,14 +16,15 @@ import simpy
 from numpy.typing import NDArray
 
 from twin.autoscaler import Autoscaler
-from twin.intervene import Do, Surgery, as_interventions, held_from_start
+from twin.intervene import Do, Surgery, as_interventions, check_do, held_from_start
 from twin.mechanism import Process, RunEvent
 from twin.ran_state import AFTER_MECHANISMS, DATA_PLANE_STREAMS, RanState, make_autoscaler
 from twin.scenario_model import Scenario
+from twin.shards import joined, plan_of, shards
 from twin.streams import Streams
 from twin.traffic import operating_path, passive_path
 
-__all__ = ["DATA_PLANE_STREAMS", "RunPlan", "RunRecord", "passive_plan", "simulate", "trial_plan"]
+__all__ = ["DATA_PLANE_STREAMS", "RunPlan", "RunRecord", "passive_plan", "simulate", "simulate_shard", "trial_plan"]
 
 FloatArray = NDArray[np.float64]
 
@@ -97,9 +98,25 @@ def simulate(
 ) -> RunRecord:
     """Simulate one run; everything random in it follows from `seed` and `run`.
 
-    `closed` hears after each window how many there are by now; what it raises ends the run.
+    `closed` hears after each window how many there are by now (of the last shard, where there are several); what it
+    raises ends the run.
+
+    Raises:
+        InputError: a variable that is to be held is none, or cannot be held so.
     """
-    return _Run(scenario, plan, Streams(seed, run), closed).record()
+    parts = shards(scenario)
+    if len(parts) == 1:
+        return _Run(scenario, plan, Streams(seed, run), closed).record()
+    check_do(scenario, (*as_interventions(plan.held, since=None), *plan.do))
+    records = [simulate_shard(part, plan, seed=seed, run=run, shard=k) for k, part in enumerate(parts[:-1])]
+    last = len(parts) - 1
+    records.append(_Run(parts[last], plan_of(plan, parts[last]), Streams(seed, run, last), closed).record())
+    return joined(scenario, records)
+
+
+def simulate_shard(part: Scenario, plan: RunPlan, *, seed: int, run: int, shard: int) -> RunRecord:
+    """Simulate one shard of a run: `part` is that of `twin.shards.shards`, `plan` that of the whole."""
+    return _Run(part, plan_of(plan, part), Streams(seed, run, shard)).record()
 
 
 class _Run:

@@ -17,14 +17,16 @@ __all__ = ["Streams"]
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """The streams of one run under one seed; both at least 0."""
+    """The streams of one run under one seed; both at least 0. Shards of a large RAN (`twin.shards`) have their own."""
 
     seed: int
     run: int
+    shard: int | None = None
 
     def sequence(self, name: str, cell: int = 0) -> np.random.SeedSequence:
         """Return the seed sequence of a stream; `cell` numbers the replicas of a mechanism (cells, hosts, controls)."""
-        return np.random.SeedSequence(self.seed, spawn_key=(zlib.crc32(name.encode()), self.run, cell))
+        shard = () if self.shard is None else (self.shard,)
+        return np.random.SeedSequence(self.seed, spawn_key=(zlib.crc32(name.encode()), self.run, cell, *shard))
 
     def generator(self, name: str, cell: int = 0) -> np.random.Generator:
         """Return a fresh generator at the start of a stream."""

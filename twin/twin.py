@@ -11,8 +11,9 @@ import numpy as np
 from col.errors import InputError
 from col.plant import Intervention, PlantDescription, Trial, TrialOutcome, Windows, concatenate_windows
 from twin.job_pool import JobPool, ThreadJobs, in_order
-from twin.ran import RunPlan, RunRecord, passive_plan, simulate, trial_plan
+from twin.ran import RunPlan, RunRecord, passive_plan, simulate, simulate_shard, trial_plan
 from twin.scenario_model import Scenario
+from twin.shards import joined, shards
 
 __all__ = ["Twin"]
 
@@ -106,7 +107,12 @@ class Twin:
 
     def _simulate(self, plan: RunPlan, runs: range) -> list[RunRecord]:
         """Return the records of the runs in order."""
-        return in_order(self._pool, _simulated, [(self._scenario, plan, self._seed, run) for run in runs])
+        parts = shards(self._scenario)
+        if len(parts) == 1:
+            return in_order(self._pool, _simulated, [(self._scenario, plan, self._seed, run) for run in runs])
+        jobs = [(part, plan, self._seed, run, shard) for run in runs for shard, part in enumerate(parts)]
+        records = in_order(self._pool, _simulated_shard, jobs)
+        return [joined(self._scenario, records[at : at + len(parts)]) for at in range(0, len(records), len(parts))]
 
     def _hand_out(self, table: Windows) -> Windows:
         """Give windows their numbers and their place on the plant's clock, warm-up and settling included."""
@@ -146,6 +152,12 @@ def _simulated(job: tuple[Scenario, RunPlan, int, int]) -> RunRecord:
     """Return the record of one run, wherever it is simulated."""
     scenario, plan, seed, run = job
     return simulate(scenario, plan, seed=seed, run=run)
+
+
+def _simulated_shard(job: tuple[Scenario, RunPlan, int, int, int]) -> RunRecord:
+    """Return the record of one shard of a run."""
+    part, plan, seed, run, shard = job
+    return simulate_shard(part, plan, seed=seed, run=run, shard=shard)
 
 
 def _is_count(value: object, least: int) -> bool:
