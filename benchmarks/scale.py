@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -98,7 +99,7 @@ def _speed_ups(settings: Settings) -> dict[str, float | None]:
         "processes": alone_s / _wall_s(ProcessJobs(2), settings.seed, windows),
     }
     try:
-        import distributed
+        distributed: Any = import_module("distributed")
     except ImportError:
         return {**found, "dask": None}
     from twin.job_pool_dask import DaskJobs
