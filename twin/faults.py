@@ -195,4 +195,4 @@ def processes(topology: Topology) -> tuple[str, ...]:
 
 def _known(key: str, value: object, known: Sequence[object]) -> None:
     if value not in known:
-        raise InputError(f"no such {key.rstrip('s')}; there are {', '.join(map(str, known))}", key=key, value=value)
+        raise InputError(f"there is none of that name; there are {', '.join(map(str, known))}", key=key, value=value)
