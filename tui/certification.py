@@ -70,7 +70,13 @@ def options_of(stored: object, source: str) -> CertificateOptions:
 
 def gnb_controls(scenario: Scenario) -> dict[str, tuple[str, ...]]:
     """Return for each gNB the controls that touch it."""
-    return {str(gnb.cell): (f"cpu_du_{gnb.cell}", f"cpu_cu_{gnb.cu}") for gnb in scenario.topology.gnbs}
+    return {str(gnb.cell): scenario.topology.controls_of(gnb) for gnb in scenario.topology.gnbs}
+
+
+def largest_steps(scenario: Scenario, cores: float) -> dict[str, float]:
+    """Return how far a promotion may move a control: `cores` for CPU limits, else a fifth of its range, by kind."""
+    ranges = {kind: limits for kind, limits in scenario.ranges.items() if not kind.startswith("cpu_")}
+    return {"": cores} | {kind: (limits.upper - limits.lower) / 5.0 for kind, limits in ranges.items()}
 
 
 def certify_run(
@@ -101,7 +107,9 @@ def certify_run(
         description.reference.values,
         rates=scenario.cost.rates,
         limits=BlastLimits(
-            largest_step={"": options.largest_step}, groups=gnb_controls(scenario), most_groups=options.most_gnbs
+            largest_step=largest_steps(scenario, options.largest_step),
+            groups=gnb_controls(scenario),
+            most_groups=options.most_gnbs,
         ),
         reserve=reserve,
     )

@@ -23,10 +23,16 @@ _STREAM = 78
 def knee_panels(scenario: Scenario) -> list[dict[str, Any]]:
     """Return panels of throughput and CPU use over the DU's CPU limit at the operating load, CU at its upper bound.
 
+    None where the limit is no control.
+
     All limits of both policies run side by side as cells of one data plane, without any random effect of a run.
     """
     cell = scenario.cells()[0]
+    if "cpu_du" not in scenario.ranges:
+        return []
     control = scenario.ranges["cpu_du"]
+    cu = scenario.ranges.get("cpu_cu")
+    cu_cores = scenario.fixed["cpu_cu"] if cu is None else cu.upper
     limits = np.linspace(control.lower, control.upper, _LIMITS)
     policies = list(GrantPolicy)
     cells = [replace(cell, grant_policy=policy) for policy in policies for _ in limits]
@@ -35,7 +41,7 @@ def knee_panels(scenario: Scenario) -> list[dict[str, Any]]:
     plane = DataPlane(cells, streams)
     load = scenario.operating_load
     for number, limit in enumerate(np.tile(limits, len(policies))):
-        plane.set_quota(number, du_cores=float(limit), cu_cores=scenario.ranges["cpu_cu"].upper)
+        plane.set_quota(number, du_cores=float(limit), cu_cores=cu_cores)
         plane.set_load(number, dl_mbps=load.dl_mbps, ul_mbps=load.ul_mbps)
     plane.advance(_WARM_UP_SLOTS)
     plane.take_counters()

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from importlib import metadata
+from itertools import zip_longest
 from typing import Any
 
 from col.errors import InputError
@@ -67,8 +68,12 @@ def place_of(on: Mapping[str, Any]) -> str:
 
 
 def groups_of(scenario: Scenario) -> list[Group]:
-    """Return what is drawn together: each gNB's DU and CU limit."""
-    return [
+    """Return what is drawn together: each gNB's DU and CU limit, and then whatever else is a control, two by two.
+
+    A control that is left over is drawn over the first one of the others.
+    """
+    names = scenario.topology.control_names
+    groups = [
         Group(
             title=f"gNB {gnb.cell}",
             x=f"cpu_du_{gnb.cell}",
@@ -76,7 +81,17 @@ def groups_of(scenario: Scenario) -> list[Group]:
             suffixes=tuple(dict.fromkeys((str(gnb.cell), gnb.cu, gnb.host))),
         )
         for gnb in scenario.topology.gnbs
+        if {f"cpu_du_{gnb.cell}", f"cpu_cu_{gnb.cu}"} <= set(names)
     ]
+    drawn = {name for group in groups for name in (group.x, group.y)}
+    rest = [name for name in names if name not in drawn]
+    for x, y in zip_longest(rest[::2], rest[1::2], fillvalue=names[0]):
+        if x != y:
+            touched = [gnb for gnb in scenario.topology.gnbs if {x, y} & set(scenario.topology.controls_of(gnb))]
+            suffixes = [suffix for gnb in touched for suffix in (str(gnb.cell), gnb.cu, gnb.host)]
+            owners = [name.rpartition("_")[2] for name in (x, y)]
+            groups.append(Group(title=f"{x}, {y}", x=x, y=y, suffixes=tuple(dict.fromkeys([*suffixes, *owners]))))
+    return groups
 
 
 def versions() -> dict[str, str]:

@@ -132,6 +132,12 @@ class Topology:
         """Every control, kind by kind: the CPU limit of every DU, of every CU, and so on."""
         return tuple(name for kind in self.control_kinds for name in self.names_of_kind(kind))
 
+    def controls_of(self, gnb: Gnb) -> tuple[str, ...]:
+        """Return the controls that touch a gNB: of its DU, its CU and its pair."""
+        pairs = tuple(pair.name for pair in self.pairs if gnb.cell in pair.cells)
+        owner = {Scope.CELL: (str(gnb.cell),), Scope.CU: (gnb.cu,), Scope.PAIR: pairs}
+        return tuple(f"{kind}_{name}" for kind in self.control_kinds for name in owner[KINDS[kind].scope])
+
     def followed_loads(self) -> dict[str, tuple[str, ...]]:
         """Return, for every CPU limit that is a control, the load metrics of the cells that its container serves."""
         follow: dict[str, tuple[str, ...]] = {

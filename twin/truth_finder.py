@@ -57,6 +57,13 @@ class TruthSettings:
 def supports(scenario: Scenario) -> str:
     """Return why the truth of a scenario cannot be factorised, empty if it can."""
     topology = scenario.topology
+    if others := [kind for kind in topology.control_kinds if kind not in ("cpu_du", "cpu_cu")]:
+        return f"{', '.join(others)} is a control, and only CPU limits are scanned"
+    if len(topology.control_kinds) < 2:
+        return "the CPU limits of DUs and of CUs must both be controls"
+    for table in ("ues", "mobility.load", "mobility.a3", "memory", "contention"):
+        if table in topology.mechanisms:
+            return f"with [{table}] cells are not independent of each other, or of their own past"
     for cu in topology.cus:
         if len(topology.cells_of_cu(cu)) > 1:
             return f"CU {cu} serves more than one cell, so that cells are not independent"
