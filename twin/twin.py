@@ -10,10 +10,10 @@ import numpy as np
 
 from col.errors import InputError
 from col.plant import Intervention, PlantDescription, Trial, TrialOutcome, Windows, concatenate_windows
-from twin.job_pool import JobPool, ThreadJobs, in_order
-from twin.ran import RunPlan, RunRecord, passive_plan, simulate, simulate_shard, trial_plan
+from twin.job_pool import JobPool, ThreadJobs
+from twin.ran import RunPlan, RunRecord, passive_plan, trial_plan
+from twin.run_jobs import simulate_runs
 from twin.scenario_model import Scenario
-from twin.shards import joined, shards
 
 __all__ = ["Twin"]
 
@@ -107,12 +107,8 @@ class Twin:
 
     def _simulate(self, plan: RunPlan, runs: range) -> list[RunRecord]:
         """Return the records of the runs in order."""
-        parts = shards(self._scenario)
-        if len(parts) == 1:
-            return in_order(self._pool, _simulated, [(self._scenario, plan, self._seed, run) for run in runs])
-        jobs = [(part, plan, self._seed, run, shard) for run in runs for shard, part in enumerate(parts)]
-        records = in_order(self._pool, _simulated_shard, jobs)
-        return [joined(self._scenario, records[at : at + len(parts)]) for at in range(0, len(records), len(parts))]
+        plans = [plan] * len(runs)
+        return simulate_runs(self._scenario, plans, seed=self._seed, pool=self._pool, first_run=runs.start)
 
     def _hand_out(self, table: Windows) -> Windows:
         """Give windows their numbers and their place on the plant's clock, warm-up and settling included."""
@@ -146,18 +142,6 @@ class Twin:
     def _check_count(n: int) -> None:
         if not _is_count(n, 1):
             raise InputError("must be a whole number of at least 1", key="n", value=n)
-
-
-def _simulated(job: tuple[Scenario, RunPlan, int, int]) -> RunRecord:
-    """Return the record of one run, wherever it is simulated."""
-    scenario, plan, seed, run = job
-    return simulate(scenario, plan, seed=seed, run=run)
-
-
-def _simulated_shard(job: tuple[Scenario, RunPlan, int, int, int]) -> RunRecord:
-    """Return the record of one shard of a run."""
-    part, plan, seed, run, shard = job
-    return simulate_shard(part, plan, seed=seed, run=run, shard=shard)
 
 
 def _is_count(value: object, least: int) -> bool:
