@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from col.errors import InputError
 from twin.control_kinds import KINDS
+from twin.link_noise import LinkNoise
 from twin.parameters import CellParameters
 from twin.population import Population
 from twin.scenario_model import Scenario
@@ -20,6 +21,8 @@ def check_physics(scenario: Scenario) -> None:
     _check_links(scenario)
     _check_hosts(scenario)
     _check_bandwidth(scenario)
+    _check_kinds(scenario)
+    _check_fronthaul(scenario)
 
 
 def _fail(scenario: Scenario, key: str, value: object, message: str) -> InputError:
@@ -96,6 +99,34 @@ def _check_bandwidth(scenario: Scenario) -> None:
             raise _fail(
                 scenario, key, value, f"must be at least {least:g}: control signalling takes {cell.pucch_prb:g} PRBs"
             )
+
+
+_READ_BY = {"mem_du": "memory", "mem_cu": "memory", "thr": "mobility.load", "gtx": "channel", "grx": "channel"}
+"""Kinds of controls that do something only where a mechanism reads them."""
+
+
+def _check_kinds(scenario: Scenario) -> None:
+    """Refuse what can be set but would do nothing; on a virtual radio gains really do nothing."""
+    for kind, table in _READ_BY.items():
+        inert = kind in ("gtx", "grx") and scenario.radio_mode == "zmq"
+        if table in scenario.tables or inert or scenario.value_of_kind(kind) is None:
+            continue
+        key = f"controls.{kind}" if kind in scenario.ranges else f"fixed.{KINDS[kind].fixed_key}"
+        raise InputError(f"nothing here reads it: add [{table}], or leave it out", source=scenario.source, key=key)
+
+
+def _check_fronthaul(scenario: Scenario) -> None:
+    """Refuse a fronthaul that is later than its receive window: every slot would be lost."""
+    noise = scenario.part(LinkNoise, "links.fronthaul")
+    if noise is None or not noise.window_ms or scenario.radio_mode != "rt" or noise.jitter_ms:
+        return
+    if (delay := scenario.links.fronthaul_ms) > noise.window_ms:
+        raise _fail(
+            scenario,
+            "links.fronthaul_ms",
+            delay,
+            f"must be at most links.fronthaul.window_ms ({noise.window_ms:g}), or every slot is lost",
+        )
 
 
 def _settings_of(scenario: Scenario, kind: str) -> list[tuple[str, float]]:

@@ -97,6 +97,11 @@ class Scenario:
         return calibrated(self.calibration).calibration_id
 
     @property
+    def radio_mode(self) -> str:
+        """What becomes of slots that the DU is too slow for: lost in real time (rt), stretched in lock-step (zmq)."""
+        return calibrated(self.calibration).radio_mode
+
+    @property
     def du(self) -> DuCompute:
         """The DU's compute cost: the calibration's values, and what the scenario sets otherwise."""
         overrides: dict[str, Any] = dict(self.du_overrides)
@@ -210,7 +215,7 @@ class Scenario:
                 "name": self.name,
                 "title": self.title,
                 "calibration": self.calibration,
-                "radio_mode": calibrated(self.calibration).radio_mode,
+                "radio_mode": self.radio_mode,
             },
             "window": table(self.window),
             "specification": {"text": self.specification.text, "alpha": self.alpha, "delta": self.delta},

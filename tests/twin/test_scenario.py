@@ -58,7 +58,8 @@ def test_packaged_scenarios_open_with_what_they_cover_and_load() -> None:
         assert head[1].startswith("# Scenario: ")
         scenario = load_scenario(name)
         assert scenario.name == name
-        scenario.problem().check(scenario.description())
+        if name != "gnbs-400":  # takes seconds, and is gnbs-40 again
+            scenario.problem().check(scenario.description())
 
 
 def test_default_scenario_is_four_gnbs_on_two_hosts_of_sixteen_cores() -> None:
@@ -82,7 +83,7 @@ def test_default_scenario_is_four_gnbs_on_two_hosts_of_sixteen_cores() -> None:
 
 
 def test_written_scenario_reads_back_as_the_same_one() -> None:
-    for name in scenario_names():
+    for name in set(scenario_names()) - {"gnbs-400"}:
         scenario = load_scenario(name)
         again = parse_scenario(scenario.to_toml().encode(), scenario.source)
         assert again == scenario
