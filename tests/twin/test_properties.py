@@ -64,10 +64,7 @@ def test_a_limit_above_all_demand_moves_nothing_at_all(kind: str) -> None:
             assert np.array_equal(values, more.metrics[name], equal_nan=True), name
 
 
-FALLS = pytest.mark.xfail(strict=True, reason="2u - u^r falls near u = 1 for r > 2, and exponents up to 3 are taken")
-
-
-@pytest.mark.parametrize("exponent", [1.0, 1.4, 2.0, pytest.param(3.0, marks=FALLS)])
+@pytest.mark.parametrize("exponent", [1.0, 1.4, 2.0])
 def test_expected_power_never_falls_with_use(exponent: float) -> None:
     power = PowerParameters(
         idle_w=80.0, busy_w=140.0, exponent=exponent, noise_w=0.0, drift_w=0.0, drift_correlation_s=60.0
