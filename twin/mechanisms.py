@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twin.attachment import Ues
+from twin.channel import ChannelParameters
 from twin.contention import Contention, ContentionParameters
 from twin.controllers import Controller, Controllers
 from twin.faults import Fault, Faults
@@ -13,6 +14,7 @@ from twin.mechanism import Mechanism
 from twin.memory import Memory, MemoryParameters
 from twin.mobility import A3Rule, Interruption, LoadRule
 from twin.population import Population
+from twin.radio_controls import RADIO_KINDS, RadioControls
 from twin.scenario_model import Scenario
 from twin.sources import OnOff, Profile
 from twin.streams import Streams
@@ -30,6 +32,9 @@ def mechanisms(scenario: Scenario, streams: Streams, ran: RanState) -> tuple[Mec
     must leave the others' numbers as they are: each draws from streams of its own name.
     """
     found: list[Mechanism] = []
+    channel = scenario.part(ChannelParameters)
+    if channel is not None or any(scenario.value_of_kind(kind) is not None for kind in RADIO_KINDS):
+        found.append(RadioControls(channel, streams, ran))
     if (memory := scenario.part(MemoryParameters)) is not None:
         found.append(Memory(memory, streams, ran))
     if (contention := scenario.part(ContentionParameters)) is not None:

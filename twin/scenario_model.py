@@ -13,13 +13,19 @@ from col.graph import CausalGraph
 from col.plant import Control, PlantDescription
 from col.problem import Cost, Problem
 from col.specification import Specification
+from twin.air import AirInterface
 from twin.autoscaler import ScalingRule
 from twin.calibrated import Calibrated, calibrated
 from twin.causal_choice import GraphChoice
 from twin.causal_graph import derivations
+from twin.cfs_burst import CfsBurst
 from twin.control_kinds import KINDS, ControlRange, kind_of
 from twin.controllers import Controller, followed_metrics
-from twin.parameters import CellParameters, CuCompute, DuCompute, LinkParameters
+from twin.harq import Harq
+from twin.link_adaptation import LinkAdaptation
+from twin.link_noise import LinkNoise
+from twin.lock_step import LockStep
+from twin.parameters import CellParameters, CuCompute, DuCompute, LinkParameters, Scheduler
 from twin.population import Population
 from twin.power import NeighbourParameters, PowerParameters
 from twin.radio import bits_per_prb
@@ -133,7 +139,7 @@ class Scenario:
     def cells(self) -> tuple[CellParameters, ...]:
         """Return the data plane's parameters of every cell, in the order of the topology."""
         known = calibrated(self.calibration)
-        ues = self.part(Population)
+        ues, air = self.part(Population), self._air(known)
         return tuple(
             CellParameters(
                 n_ue=gnb.ues if ues is None else min(gnb.ues, ues.upper_ues),
@@ -147,11 +153,35 @@ class Scenario:
                 ul_grant_ms=self.mac.ul_grant_ms,
                 dl_pipeline_ms=self.mac.dl_pipeline_ms,
                 buffer_packets=self.mac.buffer_packets,
+                scheduler=self.mac.scheduler or Scheduler.RR,
+                air=air,
                 du=self.du,
                 cu=self.cu,
                 links=self.links,
+                lock_step=self.part(LockStep),
+                burst=self.part(CfsBurst),
+                fronthaul_noise=self.part(LinkNoise, "links.fronthaul"),
+                midhaul_noise=self.part(LinkNoise, "links.midhaul"),
+                backhaul_noise=self.part(LinkNoise, "links.backhaul"),
             )
             for gnb in self.topology.gnbs
+        )
+
+    def _air(self, known: Calibrated) -> AirInterface | None:
+        """Return the air interface, None where every block is decoded: neither channel, link adaptation nor HARQ."""
+        adaptation, harq = self.part(LinkAdaptation), self.part(Harq)
+        if "channel" not in self.tables and adaptation is None and harq is None:
+            return None
+        return AirInterface(
+            mcs_table=self.radio.mcs_table,
+            adaptation=adaptation or LinkAdaptation(),
+            harq=harq or Harq(),
+            snr_dl_db=self.radio.snr_dl_db,
+            snr_ul_db=self.radio.snr_ul_db,
+            top_bits_dl=known.bits_per_prb_dl,
+            top_bits_ul=known.bits_per_prb_ul,
+            re_per_prb_dl=_RE_PER_PRB_DL,
+            re_per_prb_ul=_RE_PER_PRB_UL,
         )
 
     def graph(self) -> CausalGraph:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from col.errors import InputError
-from twin.parameters import CuCompute, DuCompute, GrantPolicy, LinkParameters
+from twin.parameters import CuCompute, DuCompute, GrantPolicy, LinkParameters, Scheduler
 from twin.radio import McsTable
 from twin.strict import Section, limits, read_numbers
 from twin.topology import Gnb, Host, Pair, Topology
@@ -76,13 +76,17 @@ class Radio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mac:
-    """How the MAC grants PRBs, and what a UE's queue holds. Units as in the field names; see `CellParameters`."""
+    """How the MAC grants PRBs, and what a UE's queue holds. Units as in the field names; see `CellParameters`.
+
+    Without a `scheduler` UEs are served round robin.
+    """
 
     grant_policy: GrantPolicy
     batch_ms: float
     ul_grant_ms: float
     dl_pipeline_ms: float
     buffer_packets: int
+    scheduler: Scheduler | None = None
 
     @classmethod
     def read(cls, section: Section) -> Mac:
@@ -93,7 +97,11 @@ class Mac:
             ul_grant_ms=section.number("ul_grant_ms", lower=0, upper=1000),
             dl_pipeline_ms=section.number("dl_pipeline_ms", lower=0, upper=1000),
             buffer_packets=section.integer("buffer_packets", lower=1, upper=4000),
+            scheduler=Scheduler(section.choice("scheduler", [known.value for known in Scheduler]))
+            if "scheduler" in section
+            else None,
         )
+        section.expect(["scheduler"])
         section.close()
         return mac
 
