@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from col.errors import InputError
 from twin import kernel_layout as kn
-from twin.kernel import advance_cells
+from twin.kernel import advance_alone
+from twin.kernel_together import advance_together
 from twin.parameters import CFS_PERIOD_MS, CellParameters, GrantPolicy
 from twin.plane_compute import PlaneCompute
 from twin.slow_noise import SLOW_BLOCK_MS, SlowNoise
@@ -44,7 +45,9 @@ class DataPlane(PlaneCompute):
     `streams` names one generator per source of chance: `slot` (demand from slot to slot), `slow_du`, `slow_cu` (slow
     noise of the host), `phase` (phases of senders and CFS periods). `du_factor` and `cu_factor`, shape (g,), multiply
     the compute demand: the random effect of this process run. `log_packets` keeps that many packets per cell and
-    direction.
+    direction. `cu_of`, shape (g,), says which CU serves each cell (any numbers; None: each has its own). What a CU is
+    (cost, factor, phase of its period) and the noise of its backhaul are those of its first cell. Links with noise
+    draw one key a cell from a stream `links`.
     """
 
     def __init__(
@@ -55,9 +58,12 @@ class DataPlane(PlaneCompute):
         du_factor: FloatArray | None = None,
         cu_factor: FloatArray | None = None,
         log_packets: int = 0,
+        cu_of: Sequence[int] | None = None,
     ) -> None:
         if not cells:
             raise InputError("needs at least one cell", key="cells")
+        if cu_of is not None and len(cu_of) != len(cells):
+            raise InputError(f"needs a CU for each of {len(cells)} cells", key="cu_of", value=list(cu_of))
         self.cells = tuple(cells)
         self.now_ms = 0
         g = len(cells)
@@ -79,8 +85,8 @@ class DataPlane(PlaneCompute):
         self._n_log = np.zeros((g, 2), dtype=np.int64)
         for c, cell in enumerate(self.cells):
             self._fill(c, cell)
-        self._par[:, kn.P_DU_FACTOR] = 1.0 if du_factor is None else du_factor
-        self._par[:, kn.P_CU_FACTOR] = 1.0 if cu_factor is None else cu_factor
+        self._set_up_compute(range(g) if cu_of is None else cu_of, du_factor, cu_factor)
+        self._give = np.zeros((g, 2, n_ue), dtype=np.int64)
         phase = self._streams["phase"]
         self._st[:, kn.S_DU_END] = phase.uniform(0.0, CFS_PERIOD_MS, g)
         self._st[:, kn.S_CU_END] = phase.uniform(0.0, CFS_PERIOD_MS, g)
@@ -123,31 +129,6 @@ class DataPlane(PlaneCompute):
         }.items():  # fmt: skip
             p[column] = value
 
-    def set_quota(self, cell: int, *, du_cores: float | None = None, cu_cores: float | None = None) -> None:
-        """Set the CFS quota of a cell's DU or CU in cores; it counts from the next refill on."""
-        for column, cores in ((kn.P_DU_QUOTA, du_cores), (kn.P_CU_QUOTA, cu_cores)):
-            if cores is not None:
-                # A period must do more than what resuming costs, or no work would ever end.
-                least = self.cells[cell].du.resume_ms / CFS_PERIOD_MS if column == kn.P_DU_QUOTA else 0.0
-                if not least < cores <= 1024.0:
-                    raise InputError(f"must be above {least:g} and at most 1024 cores", key="quota", value=cores)
-                self._par[cell, column] = cores * CFS_PERIOD_MS
-
-    def set_demand(self, cell: int, *, du_factor: float, cu_factor: float) -> None:
-        """Set what multiplies the compute demand of a cell's DU and CU from now on."""
-        for column, factor in ((kn.P_DU_FACTOR, du_factor), (kn.P_CU_FACTOR, cu_factor)):
-            if not 0.0 < factor <= 100.0:
-                raise InputError("must be above 0 and at most 100", key="factor", value=factor)
-            self._par[cell, column] = factor
-
-    def set_parallelism(self, cell: int, *, du: float | None = None, cu: float | None = None) -> None:
-        """Set at how many CPU-ms a ms a DU or CU with work runs from now on: what its host leaves it. See `cu_of`."""
-        for column, pace in ((kn.P_DU_PAR, du), (kn.P_CU_PAR, cu)):
-            if pace is not None:
-                if not 0.0 < pace <= 1024.0:
-                    raise InputError("must be above 0 and at most 1024", key="parallelism", value=pace)
-                self._par[cell, column] = pace
-
     def set_load(self, cell: int, *, dl_mbps: float, ul_mbps: float) -> None:
         """Set what is offered at the senders of a cell in Mbit/s, shared equally by its UEs."""
         for way, column, mbps in ((0, kn.P_IV_DL, dl_mbps), (1, kn.P_IV_UL, ul_mbps)):
@@ -174,10 +155,11 @@ class DataPlane(PlaneCompute):
             raise InputError("must be zero or above", key="n_slots", value=n_slots)
         while n_slots > 0:
             step = min(n_slots, 15000)
-            first, last = self.now_ms // SLOW_BLOCK_MS, (self.now_ms + step - 1) // SLOW_BLOCK_MS
+            back = min(self._back, self.now_ms)
+            first, last = (self.now_ms - back) // SLOW_BLOCK_MS, (self.now_ms + step - 1) // SLOW_BLOCK_MS
             slow_du = self._slow_du.blocks(first, last)
             # What reached the CU just before, or will while the DU stalls, is worked off in these slots too.
-            slow_cu = self._slow_cu.blocks(first - 1, last + 1)
+            slow_cu = self._slow_cu.blocks(self.now_ms // SLOW_BLOCK_MS - 1, last + 1)
             cv = np.array([[c.du.slot_cv] for c in self.cells])
             sd = np.sqrt(np.log1p(cv * cv))
             # Slot by slot, so that the numbers do not depend on where calls are cut.
@@ -185,10 +167,16 @@ class DataPlane(PlaneCompute):
             noise *= sd
             noise -= 0.5 * sd * sd
             np.exp(noise, out=noise)
-            advance_cells(
-                self.now_ms, step, self._par, self._st, self._counters, self._ue, self._cnt, self._sent, self._ready,
-                self._pend, self._f1, self._hist, noise, slow_du, slow_cu, self._log, self._n_log,
-            )  # fmt: skip
+            if self._back:
+                noise = np.concatenate([self._late_noise[:, self._late_noise.shape[1] - back :], noise], axis=1)
+                self._late_noise = noise[:, -self._back :].copy()
+            for advance, rows in ((advance_alone, self._alone), (advance_together, self._heads)):
+                if rows.size:
+                    advance(
+                        self.now_ms, step, rows, self._follow, self._par, self._st, self._counters, self._ue, self._cnt,
+                        self._sent, self._ready, self._pend, self._f1, self._hist, self._give, self._line, noise,
+                        slow_du, slow_cu, back, self._log, self._n_log,
+                    )  # fmt: skip
             self.now_ms += step
             n_slots -= step
 
@@ -204,6 +192,7 @@ class DataPlane(PlaneCompute):
         parallelism = np.array([c.cu.parallelism for c in self.cells])
         span = columns["slots"]
         columns["cu_budget_ms"] = np.maximum(np.minimum(quota, parallelism) * span - columns["cu_base_ms"], 0.0)
+        columns["cu_budget_ms"][self._home != np.arange(len(self.cells))] = 0.0
         for way, name in enumerate(("dl", "ul")):
             columns[f"tb_nok_{name}"] = columns[f"tb_retx_{name}"] * nok_share
             bits = self._par[:, kn.P_BITS]

@@ -12,9 +12,9 @@ __all__ = ["serve"]
 @jit
 def serve(
     t: float, work: float, par: float, quota: float, period: float, end: float, left: float, flag: float, second: float,
-    resume: float,
+    resume: float, burst: float, hold: float,
 ) -> tuple[float, float, float, float, float, float, float, float]:  # fmt: skip
-    """Run `work` from `t` under CFS.
+    """Run `work` from `t` under CFS; nothing runs in the last `hold` ms of a period.
 
     Returns finish, end of the period, quota left, flag, time stalled, time throttled as the cgroup counts it, periods
     throttled, work added by resuming.
@@ -25,13 +25,15 @@ def serve(
     periods = 0.0
     while True:
         if t >= end:
-            end += period * (math.floor((t - end) / period) + 1.0)
-            left = quota
+            periods_over = math.floor((t - end) / period) + 1.0
+            end += period * periods_over
+            left = quota if burst == 0.0 else min(left + quota * periods_over, quota + min(burst, quota))
             flag = 0.0
+        stop = end - hold
         wall = work / par
-        if work <= left and t + wall <= end:
+        if work <= left and t + wall <= stop:
             return t + wall, end, left - work, flag, stall, cgroup, periods, more
-        if left <= 1e-9:
+        if left <= 1e-9 or t >= stop:
             pause = end - t
             stall += pause
             cgroup += pause
@@ -45,12 +47,12 @@ def serve(
             t = end
             continue
         part = left / par
-        if t + part <= end:
+        if t + part <= stop:
             t += part
             work -= left
             left = 0.0
         else:
-            done = (end - t) * par
+            done = (stop - t) * par
             work -= done
             left -= done
-            t = end
+            t = stop

@@ -1,4 +1,8 @@
-"""The CU: packets of both directions and steady work, in order of arrival."""
+"""The CU: packets of both directions and steady work, in order of arrival, of all the cells that hang on it.
+
+The state of a CU, its quota and what it counts stand in the rows of its first cell `h`; `follow` leads from each cell
+of the CU to the next one (-1: none).
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,22 @@ from twin.kernel_layout import (
     K_CPU_CU,
     K_CU_BASE,
     K_CU_PKT,
+    K_DROP_CU_DL,
     K_DROP_DL,
+    K_DROP_LINK_DL,
+    K_DROP_LINK_UL,
+    K_DROP_UL,
     K_OFF_DL,
     K_STALL_CU,
     K_THR_CU,
+    L_ON,
+    LINE_BH_DL,
+    LINE_BH_UL,
+    LINE_MH_DL,
     P_BH,
     P_BH_SER,
     P_BITS,
+    P_BURST_CU,
     P_CU_BASE,
     P_CU_BUF,
     P_CU_FACTOR,
@@ -26,6 +39,7 @@ from twin.kernel_layout import (
     P_CU_PKT,
     P_CU_QUOTA,
     P_IV_DL,
+    P_KEY,
     P_MH,
     P_MH_SER,
     P_NUE,
@@ -35,7 +49,10 @@ from twin.kernel_layout import (
     S_CU_END,
     S_CU_FLAG,
     S_CU_FREE,
+    S_CU_FROM,
     S_CU_LEFT,
+    S_CU_UNTIL,
+    S_DOWN,
     S_F1_TAIL,
     S_MH_DL,
     S_PEND_HEAD,
@@ -43,39 +60,62 @@ from twin.kernel_layout import (
     S_TICK,
     U_NEXT,
 )  # fmt: skip
+from twin.kernel_links import cross
 from twin.kernel_queues import deliver
 
 __all__ = ["drain_cu", "next_downlink"]
 
 
 @inlined
-def next_downlink(c: int, n_ue: int, p: Any, s: Any, ue: Any) -> tuple[int, float, float]:
-    """Return which UE's packet the core sends next, when it is sent and when it reaches the CU."""
+def next_downlink(h: int, follow: Any, par: Any, st: Any, ue: Any, line: Any) -> tuple[int, int, float, float]:
+    """Return which cell's and UE's packet the core sends next, when it is sent and when it reaches the CU.
+
+    A packet that the backhaul will lose reaches it when it is sent.
+    """
+    next_c = h
     next_u = 0
     next_send = np.inf
-    for v in range(n_ue):
-        if ue[c, 0, v, U_NEXT] < next_send:
-            next_send = ue[c, 0, v, U_NEXT]
-            next_u = v
-    return next_u, next_send, max(next_send, s[S_BH_DL]) + p[P_BH_SER] + p[P_BH]
+    d = h
+    while d >= 0:
+        for v in range(int(par[d, P_NUE])):
+            if ue[d, 0, v, U_NEXT] < next_send:
+                next_send = ue[d, 0, v, U_NEXT]
+                next_u = v
+                next_c = d
+        d = follow[d]
+    ser = par[next_c, P_BH_SER]
+    at = max(next_send, st[h, S_BH_DL]) + ser + par[h, P_BH]
+    if line[h, LINE_BH_DL, L_ON] != 0.0 and next_send < np.inf:
+        free = st[h, S_BH_DL]
+        at, _ = cross(line[h, LINE_BH_DL], par[h, P_KEY], 8 * LINE_BH_DL, next_send, free, ser, par[h, P_BH], True)
+        at = max(at, next_send)
+    return next_c, next_u, next_send, at
 
 
 @inlined
 def drain_cu(
-    c: int, until: float, next_u: int, next_send: float, at_dl: float, block0: int, slow: Any, p: Any, s: Any, k: Any,
-    ue: Any, pend: Any, f1: Any, hist: Any, log: Any, n_log: Any,
-) -> tuple[int, float, float]:  # fmt: skip
+    h: int, until: float, next_c: int, next_u: int, next_send: float, at_dl: float, block0: int, slow: Any, follow: Any,
+    par: Any, st: Any, counters: Any, p: Any, s: Any, k: Any, ue: Any, pend: Any, f1: Any, hist: Any, line: Any,
+    log: Any, n_log: Any,
+) -> tuple[int, int, float, float]:  # fmt: skip
     """Let the CU take everything that reaches it by `until`.
 
-    Steady work, downlink from the backhaul, uplink from the DU; returns the next downlink packet (UE, sent, at the CU).
+    Steady work, downlink from the backhaul, uplink from the DUs; `p`, `s` and `k` are the rows of `h`. Returns the next
+    downlink packet (cell, UE, sent, at the CU).
     """
-    n_ue = int(p[P_NUE])
     pending = pend.shape[1] - 1
     blocks = slow.shape[1] - 1
     while True:
         at_ul = np.inf
-        if s[S_PEND_HEAD] < s[S_PEND_TAIL]:
-            at_ul = pend[c, int(s[S_PEND_HEAD]) & pending, 0]
+        c = h
+        d = h
+        while d >= 0:
+            if st[d, S_PEND_HEAD] < st[d, S_PEND_TAIL]:
+                head_at = pend[d, int(st[d, S_PEND_HEAD]) & pending, 0]
+                if head_at < at_ul:
+                    at_ul = head_at
+                    c = d
+            d = follow[d]
         at = s[S_TICK]
         kind = 0
         if at_dl < at:
@@ -85,28 +125,40 @@ def drain_cu(
             at = at_ul
             kind = 2
         if at > until:
-            return next_u, next_send, at_dl
+            return next_c, next_u, next_send, at_dl
         block = min(int(at) // 100 - block0 + 1, blocks)
-        work = (p[P_CU_BASE] if kind == 0 else p[P_CU_PKT]) * p[P_CU_FACTOR] * slow[c, block]
+        work = (p[P_CU_BASE] if kind == 0 else p[P_CU_PKT]) * p[P_CU_FACTOR] * slow[h, block]
         u = 0
         sent_at = 0.0
         if kind == 0:
             s[S_TICK] += 1.0
         elif kind == 1:
+            c = next_c
             u = next_u
             sent_at = next_send
-            s[S_BH_DL] = max(next_send, s[S_BH_DL]) + p[P_BH_SER]
-            k[K_OFF_DL] += p[P_BITS]
-            ue[c, 0, u, U_NEXT] += p[P_IV_DL]
-            next_u, next_send, at_dl = next_downlink(c, n_ue, p, s, ue)
+            reached = at
+            if line[h, LINE_BH_DL, L_ON] == 0.0:
+                s[S_BH_DL] = max(next_send, s[S_BH_DL]) + par[c, P_BH_SER]
+            else:
+                reached, s[S_BH_DL] = cross(
+                    line[h, LINE_BH_DL], p[P_KEY], 8 * LINE_BH_DL, sent_at, s[S_BH_DL], par[c, P_BH_SER], p[P_BH], False
+                )
+            counters[c, K_OFF_DL] += par[c, P_BITS]
+            ue[c, 0, u, U_NEXT] += par[c, P_IV_DL]
+            next_c, next_u, next_send, at_dl = next_downlink(h, follow, par, st, ue, line)
+            if reached < 0.0:
+                counters[c, K_DROP_DL] += 1.0
+                counters[c, K_DROP_LINK_DL] += 1.0
+                continue
         else:
-            head = int(s[S_PEND_HEAD]) & pending
+            head = int(st[c, S_PEND_HEAD]) & pending
             sent_at = pend[c, head, 1]
             u = int(pend[c, head, 2])
-            s[S_PEND_HEAD] += 1.0
-        if s[S_CU_FREE] - at > p[P_CU_BUF]:
+            st[c, S_PEND_HEAD] += 1.0
+        if s[S_CU_FREE] - at > p[P_CU_BUF] or (at < s[S_CU_UNTIL] and at >= s[S_CU_FROM]):
             if kind != 0:
-                k[K_DROP_DL + kind - 1] += 1.0
+                counters[c, K_DROP_DL + kind - 1] += 1.0
+                counters[c, K_DROP_CU_DL + kind - 1] += 1.0
             continue
         start = max(at, s[S_CU_FREE])
         done = start + work / p[P_CU_PAR]
@@ -124,6 +176,8 @@ def drain_cu(
                 s[S_CU_FLAG],
                 np.inf,
                 0.0,
+                p[P_BURST_CU],
+                0.0,
             )
             k[K_STALL_CU] += stall
             k[K_THR_CU] += periods
@@ -131,15 +185,36 @@ def drain_cu(
         k[K_CPU_CU] += work
         if kind == 0:
             k[K_CU_BASE] += work
-        elif kind == 1:
-            k[K_CU_PKT] += work
-            s[S_MH_DL] = max(done, s[S_MH_DL]) + p[P_MH_SER]
-            place = int(s[S_F1_TAIL]) & pending
-            f1[c, place, 0] = s[S_MH_DL] + p[P_MH]
+            continue
+        k[K_CU_PKT] += work
+        if kind == 1:
+            if line[c, LINE_MH_DL, L_ON] == 0.0:
+                st[c, S_MH_DL] = max(done, st[c, S_MH_DL]) + par[c, P_MH_SER]
+                reached = st[c, S_MH_DL] + par[c, P_MH]
+            else:
+                reached, st[c, S_MH_DL] = cross(
+                    line[c, LINE_MH_DL], par[c, P_KEY], 8 * LINE_MH_DL, done, st[c, S_MH_DL], par[c, P_MH_SER],
+                    par[c, P_MH], False
+                )  # fmt: skip
+            if reached < st[c, S_DOWN]:  # lost on the way, or nobody there to take it
+                counters[c, K_DROP_DL] += 1.0
+                counters[c, K_DROP_LINK_DL] += 1.0 if reached < 0.0 else 0.0
+                continue
+            place = int(st[c, S_F1_TAIL]) & pending
+            f1[c, place, 0] = reached
             f1[c, place, 1] = sent_at
             f1[c, place, 2] = u
-            s[S_F1_TAIL] += 1.0
+            st[c, S_F1_TAIL] += 1.0
         else:
-            k[K_CU_PKT] += work
-            s[S_BH_UL] = max(done, s[S_BH_UL]) + p[P_BH_SER]
-            deliver(c, 1, u, sent_at, s[S_BH_UL] + p[P_BH], ue, k, hist, p[P_BITS], log, n_log)
+            if line[h, LINE_BH_UL, L_ON] == 0.0:
+                s[S_BH_UL] = max(done, s[S_BH_UL]) + par[c, P_BH_SER]
+                reached = s[S_BH_UL] + p[P_BH]
+            else:
+                reached, s[S_BH_UL] = cross(
+                    line[h, LINE_BH_UL], p[P_KEY], 8 * LINE_BH_UL, done, s[S_BH_UL], par[c, P_BH_SER], p[P_BH], False
+                )
+                if reached < 0.0:
+                    counters[c, K_DROP_UL] += 1.0
+                    counters[c, K_DROP_LINK_UL] += 1.0
+                    continue
+            deliver(c, 1, u, sent_at, reached, ue, counters[c], hist, par[c, P_BITS], log, n_log)

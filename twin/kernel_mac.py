@@ -11,10 +11,15 @@ from twin.kernel_layout import (
     C_DONE,
     C_READY,
     C_SENT,
+    K_DROP_LINK_UL,
+    K_DROP_UL,
+    L_ON,
+    LINE_MH_UL,
     P_BATCH,
     P_BATCH_MS,
     P_BITS,
     P_BPP_DL,
+    P_KEY,
     P_MH,
     P_MH_SER,
     P_NUE,
@@ -22,6 +27,7 @@ from twin.kernel_layout import (
     S_PEND_TAIL,
     S_RR,
 )  # fmt: skip
+from twin.kernel_links import cross
 from twin.kernel_queues import deliver
 
 __all__ = ["grant", "send"]
@@ -89,8 +95,7 @@ def grant(
 @inlined
 def send(
     c: int, way: int, at: float, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, pend: Any, hist: Any, give:
-    Any, log: Any,
-    n_log: Any,
+    Any, line: Any, log: Any, n_log: Any,
 ) -> None:  # fmt: skip
     """Take the granted bits from the queues; packets whose last bit went are delivered (down) or go to the CU (up)."""
     bits = int(p[P_BITS])
@@ -109,9 +114,19 @@ def send(
             if way == 0:
                 deliver(c, 0, u, sent_at, at, ue, k, hist, p[P_BITS], log, n_log)
             else:
-                s[S_MH_UL] = max(at, s[S_MH_UL]) + p[P_MH_SER]
+                if line[c, LINE_MH_UL, L_ON] == 0.0:
+                    s[S_MH_UL] = max(at, s[S_MH_UL]) + p[P_MH_SER]
+                    reached = s[S_MH_UL] + p[P_MH]
+                else:
+                    reached, s[S_MH_UL] = cross(
+                        line[c, LINE_MH_UL], p[P_KEY], 8 * LINE_MH_UL, at, s[S_MH_UL], p[P_MH_SER], p[P_MH], False
+                    )
+                    if reached < 0.0:
+                        k[K_DROP_UL] += 1.0
+                        k[K_DROP_LINK_UL] += 1.0
+                        continue
                 place = int(s[S_PEND_TAIL]) & pending
-                pend[c, place, 0] = s[S_MH_UL] + p[P_MH]
+                pend[c, place, 0] = reached
                 pend[c, place, 1] = sent_at
                 pend[c, place, 2] = u
                 s[S_PEND_TAIL] += 1.0

@@ -20,13 +20,17 @@ from twin.kernel_layout import (
     K_DROP_DL,
     K_DROP_UL,
     K_JIT_DL,
+    K_OFF_DL,
     K_OFF_UL,
     K_PKT_DL,
+    K_SLOTS,
     P_BITS,
     P_BUF,
     P_IV_DL,
     P_IV_UL,
     P_NUE,
+    S_AHEAD_DL,
+    S_DOWN,
     S_F1_HEAD,
     S_F1_TAIL,
     U_JITTER,
@@ -34,7 +38,7 @@ from twin.kernel_layout import (
     U_TRANSIT,
 )  # fmt: skip
 
-__all__ = ["admit_downlink", "admit_uplink", "deliver", "sent_ahead"]
+__all__ = ["admit_downlink", "admit_uplink", "close_call", "deliver"]
 
 
 @inlined
@@ -99,10 +103,23 @@ def admit_uplink(c: int, until: float, p: Any, k: Any, ue: Any, cnt: Any, sent: 
 
 
 @inlined
-def sent_ahead(c: int, way: int, end: float, p: Any, ue: Any) -> float:
+def _sent_ahead(c: int, way: int, end: float, p: Any, ue: Any) -> float:
     """Return how many packets were taken that are sent after `end`, less those sent by `end` and not taken yet."""
     ahead = 0.0
     if p[P_IV_DL + way] < np.inf:
         for u in range(int(p[P_NUE])):
             ahead += math.ceil((ue[c, way, u, U_NEXT] - end) / p[P_IV_DL + way]) - 1.0
     return ahead
+
+
+@inlined
+def close_call(c: int, end: float, n_slots: int, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any) -> None:
+    """Count what a call that ends at `end` counts as a whole."""
+    if s[S_DOWN] >= end:
+        admit_uplink(c, end, p, k, ue, cnt, sent)
+    # Load is what was sent by the end of the call, whatever the DU was doing then.
+    for way in range(2):
+        ahead = _sent_ahead(c, way, end, p, ue)
+        k[K_OFF_DL + way] += (s[S_AHEAD_DL + way] - ahead) * p[P_BITS]
+        s[S_AHEAD_DL + way] = ahead
+    k[K_SLOTS] += n_slots
