@@ -134,7 +134,7 @@ def read_topology(
         known_hosts[name] = Host(name=name, capacity_cores=capacity)
     if len(gnbs) > MOST_GNBS:
         raise InputError(f"must be at most {MOST_GNBS} gNBs", key="gnbs", value=len(gnbs))
-    served: dict[str, int] = {}
+    cu_host: dict[str, str] = {}
     rows: list[Gnb] = []
     for name, section in gnbs.items():
         if not name.isascii() or not name.isdigit() or name != str(int(name[:9])) or int(name) < 1:
@@ -144,13 +144,8 @@ def read_topology(
         cu = section.text("cu")
         if not (cu.isascii() and cu.isalnum()):
             raise section.fail("cu", "a CU id must be letters and digits", cu)
-        if cu in served:
-            raise section.fail(
-                "cu",
-                f"this CU already serves gNB {served[cu]}; the twin simulates one CU per DU, so ids must differ",
-                cu,
-            )
-        served[cu] = cell
+        if cu_host.setdefault(cu, host) != host:
+            raise section.fail("cu", f"this CU runs on host {cu_host[cu]}; the DUs of a CU must share its host", cu)
         rows.append(Gnb(cell=cell, host=host, cu=cu, ues=section.integer("ues", lower=1, upper=MOST_UES)))
         section.close()
     rows.sort(key=lambda gnb: gnb.cell)

@@ -140,7 +140,7 @@ def test_snr_decides_how_many_bits_a_prb_carries() -> None:
         ("hosts.h1.capacity_cores", 4.0, "hosts.h1.capacity_cores = 4.0", "at least 6"),
         ("hosts", {}, "hosts", "missing"),
         ("gnbs.2.host", "h3", "gnbs.2.host = 'h3'", "h1, h2"),
-        ("gnbs.2.cu", "1", "gnbs.2.cu = '1'", "already serves gNB 1"),
+        ("gnbs.3.cu", "1", "gnbs.3.cu = '1'", "host h1"),
         ("gnbs.2.ues", 0, "gnbs.2.ues = 0", "1 to 64"),
         ("gnbs.2.ues", 2.5, "gnbs.2.ues = 2.5", "whole number"),
         ("gnbs.x", {"host": "h1", "cu": "9", "ues": 1}, "gnbs.x", "cell number"),
