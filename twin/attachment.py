@@ -98,7 +98,8 @@ class Ues(Mechanism):
         self._at_start = {gnb.cell: self._first(gnb.cell, gnb.ues) for gnb in gnbs}
 
     def _first(self, cell: int, listed: int) -> int:
-        number = listed if self._law.start is Start.ATTACHED else self._law.stationary_ues(self._walks[cell].first)
+        walk = self._walks[cell]
+        number = listed if self._law.start is Start.ATTACHED else walk.law.stationary_ues(walk.first)
         return self._held_number(cell, number)
 
     def _held_number(self, cell: int, number: int) -> int:

@@ -13,7 +13,8 @@ differ in a threshold see the same would-be arrivals and departures.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ class Population:
     """The UEs of every cell: walk, attachment, and what each UE offers at its sender [Mbit/s].
 
     `dl_mbps` and `ul_mbps` are the mean rate of one UE; the source (`twin.sources`) says how it is spread over time.
+    `gain_probability_of` has cells, by number, that are busier or quieter than the others.
     """
 
     lower_ues: int = field(metadata=limits(lower=0, upper=_MOST_UES))
@@ -72,6 +74,7 @@ class Population:
     attach_lower_s: float = field(default=0.3, metadata=limits(lower=0, upper=60))
     attach_upper_s: float = field(default=2.0, metadata=limits(lower=0, upper=60))
     start: Start = Start.STATIONARY
+    gain_probability_of: Mapping[str, float] = field(default_factory=dict, metadata=limits(lower=0, upper=1))
     crowd: Crowd | None = None
 
     def __post_init__(self) -> None:
@@ -93,12 +96,21 @@ class Population:
     def check_scenario(self, scenario: Scenario) -> None:
         """Refuse crowds in cells that are not there, and more UEs at the start than a cell may have."""
         cells = {gnb.cell: gnb.ues for gnb in scenario.topology.gnbs}
-        if self.crowd is not None and (missing := [c for c in self.crowd.cells if c not in cells]):
-            raise InputError("no such cell", key="crowd.cells", value=missing[0])
+        for name in self.gain_probability_of:
+            if name not in map(str, cells):
+                raise InputError("no such cell", key=f"gain_probability_of.{name}")
+        for cell in self.crowd.cells if self.crowd is not None else ():
+            if cell not in cells:
+                raise InputError("no such cell", key="crowd.cells", value=cell)
         if self.start is Start.ATTACHED:
             for cell, ues in cells.items():
                 if not self.lower_ues <= ues <= self.upper_ues:
                     raise InputError(f"gNB {cell} starts with {ues} UEs, outside lower_ues to upper_ues", key="start")
+
+    def of_cell(self, cell: int) -> Population:
+        """Return the law of one cell."""
+        gain = self.gain_probability_of.get(str(cell), self.gain_probability)
+        return replace(self, gain_probability=gain, gain_probability_of={})
 
     def _shares(self) -> FloatArray:
         """Return the walk's stationary law, shape (upper_ues - lower_ues + 1,).
@@ -153,8 +165,8 @@ class CellWalk:
     """The exogenous draws of one cell's population in one run, step by step."""
 
     def __init__(self, law: Population, streams: Streams, row: int, cell: int) -> None:
-        """Take the law and the cell's place in the order of cells."""
-        self._law = law
+        """Take the law of all cells, and the cell's number and place in their order."""
+        self.law = law.of_cell(cell)
         self._steps = streams.generator("ue_walk", row)
         crowd = law.crowd
         self._crowd = crowd if crowd is not None and (not crowd.cells or cell in crowd.cells) else None
@@ -163,7 +175,7 @@ class CellWalk:
 
     def step(self) -> WalkStep:
         """Return the next step."""
-        law = self._law
+        law = self.law
         gains, loses, who, delay = (float(u) for u in self._steps.random(4))
         attach_s = law.attach_lower_s + delay * (law.attach_upper_s - law.attach_lower_s)
         return WalkStep(

@@ -44,6 +44,18 @@ def test_the_start_of_a_walk_that_tends_to_shrink_is_drawn_from_the_law_that_it_
     assert np.mean(np.array(starts) == 0) == pytest.approx((1 - ratio) / (1 - ratio**5), abs=0.05)
 
 
+def test_a_busier_cell_has_a_walk_of_its_own_and_leaves_the_others_as_they_were() -> None:
+    alike, uneven = law(), law(gain_probability_of={"1": 0.9})
+    ends = []
+    for of in (alike, uneven):
+        ground = Ground()
+        ground.start(Ues(of, None, Streams(2, 0), ground.ran))
+        ends.append(ground.run_windows(40))
+    assert [w["nue_2"] for w in ends[0]] == [w["nue_2"] for w in ends[1]]
+    assert np.mean([w["nue_1"] for w in ends[1]]) > np.mean([w["nue_1"] for w in ends[0]]) + 1.0
+    assert uneven.of_cell(1).mean_ues > 6.0
+
+
 def test_arrivals_and_departures_are_drawn_whatever_the_number_of_ues() -> None:
     wide, narrow = (CellWalk(law(upper_ues=n), Streams(3, 1), 0, 1) for n in (8, 1))
     assert [wide.step() for _ in range(20)] == [narrow.step() for _ in range(20)]
