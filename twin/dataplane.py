@@ -189,7 +189,7 @@ class DataPlane(PlaneCompute):
         columns = {name: self._counters[:, i].copy() for i, name in enumerate(kn.COUNTERS)}
         nok_share = np.array([c.du.nok_share for c in self.cells])
         quota = self._par[:, kn.P_CU_QUOTA] / CFS_PERIOD_MS
-        parallelism = np.array([c.cu.parallelism for c in self.cells])
+        parallelism = self._par[:, kn.P_CU_PAR]
         span = columns["slots"]
         columns["cu_budget_ms"] = np.maximum(np.minimum(quota, parallelism) * span - columns["cu_base_ms"], 0.0)
         columns["cu_budget_ms"][self._home != np.arange(len(self.cells))] = 0.0

@@ -15,7 +15,9 @@ from twin.kernel_jit import inlined
 from twin.kernel_layout import (
     K_CPU_CU,
     K_CU_BASE,
+    K_CU_PACKETS,
     K_CU_PKT,
+    K_CU_SOJOURN,
     K_DROP_CU_DL,
     K_DROP_DL,
     K_DROP_LINK_DL,
@@ -187,6 +189,8 @@ def drain_cu(
             k[K_CU_BASE] += work
             continue
         k[K_CU_PKT] += work
+        k[K_CU_SOJOURN] += done - at
+        k[K_CU_PACKETS] += 1.0
         if kind == 1:
             if line[c, LINE_MH_DL, L_ON] == 0.0:
                 st[c, S_MH_DL] = max(done, st[c, S_MH_DL]) + par[c, P_MH_SER]

@@ -43,13 +43,15 @@ COUNTERS = (
     "throttled_periods_du", "throttled_periods_cu", "cu_packet_ms", "cu_base_ms",
     "jitter_sum_ms_dl", "jitter_sum_ms_ul",
     "dropped_cu_dl", "dropped_cu_ul", "dropped_link_dl", "dropped_link_ul", "slots_down", "slots_fronthaul",
+    "cu_sojourn_ms", "cu_packets",
 )  # fmt: skip
 """What the kernel counts per cell since the counters were last set to zero; sums of bits, packets, PRBs, slots or ms.
 
 `slots` is the number of ms that passed; without lock-step it is the sum of ok, late and skipped but for slots that are
 still to begin. What a CU does is counted in its first cell, what it drops in the cell of the packet. `dropped_cu_*`,
 `dropped_link_*` are part of `dropped_packets_*`, `slots_down` (of an outage) of `slots_skipped`, `slots_fronthaul`
-(lost on the fronthaul) of `slots_late`.
+(lost on the fronthaul) of `slots_late`. `cu_sojourn_ms` is the time from a packet's arrival at the CU until it has
+been worked off, summed over `cu_packets`.
 """
 (
     K_SLOTS, K_OK, K_LATE, K_SKIP, K_OFF_DL, K_OFF_UL, K_DEL_DL, K_DEL_UL, K_DROP_DL, K_DROP_UL, K_PKT_DL, K_PKT_UL,
@@ -57,7 +59,8 @@ still to begin. What a CU does is counted in its first cell, what it drops in th
     K_CPU_CU,
     K_STALL_DU, K_STALL_CU, K_CGROUP_DU, K_THR_DU, K_THR_CU, K_CU_PKT, K_CU_BASE,
     K_JIT_DL, K_JIT_UL,
-    K_DROP_CU_DL, K_DROP_CU_UL, K_DROP_LINK_DL, K_DROP_LINK_UL, K_DOWN, K_FRONTHAUL, N_COUNTERS,
-) = range(40)  # fmt: skip
+    K_DROP_CU_DL, K_DROP_CU_UL, K_DROP_LINK_DL, K_DROP_LINK_UL, K_DOWN, K_FRONTHAUL,
+    K_CU_SOJOURN, K_CU_PACKETS, N_COUNTERS,
+) = range(42)  # fmt: skip
 
 DELAY_FINE_MS, DELAY_FINE_BINS, DELAY_BINS = 0.1, 1000, 3000  # 0.1 ms up to 100 ms, then 1 ms up to 2.1 s

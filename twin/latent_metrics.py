@@ -89,11 +89,11 @@ def latent_metrics(counters: Mapping[str, FloatArray], topology: Topology, ues: 
     row_of = {gnb.cell: row for row, gnb in enumerate(topology.gnbs)}
     for cu in topology.cus:
         rows = [row_of[cell] for cell in topology.cells_of_cu(cu)]
-        sums = {name: float(counters[name][rows].sum()) for name in _OF_CUS if name in counters}
+        sums = {name: float(counters[name][rows].sum()) for name in _OF_CUS}
         span = float(elapsed[rows[0]])
         out[f"wd_cu_{cu}"] = sums["cpu_ms_cu"] / span
         out[f"ps_cu_{cu}"] = CFS_PERIOD_MS * sums["stall_ms_cu"] / span
-        packets = sums.get("cu_packets", 0.0)
+        packets = sums["cu_packets"]
         out[f"dly_cu_{cu}"] = 1000.0 * sums["cu_sojourn_ms"] / packets if packets else math.nan
     return out
 

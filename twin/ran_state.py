@@ -64,14 +64,19 @@ class RanState:
         self._rows = {gnb.cell: row for row, gnb in enumerate(self.topology.gnbs)}
         self._du, self._cu = _run_effects(scenario, streams, held)
         generators = {name: streams.generator(name) for name in DATA_PLANE_STREAMS}
-        self.plane = DataPlane(scenario.cells(), generators, du_factor=self._du, cu_factor=self._cu)
+        self.plane = DataPlane(
+            scenario.cells(),
+            generators,
+            du_factor=self._du,
+            cu_factor=self._cu,
+            cu_of=[self.topology.cus.index(gnb.cu) for gnb in self.topology.gnbs],
+        )
         self.controls: dict[str, float] = {}
         self._offered: FloatArray | None = None
         self._done = self._read_at = 0
         self._elapsed_ms = 0.0
         self._cpu_ms = {part: np.zeros(len(self._rows)) for part in ("du", "cu")}
         self._events: deque[RunEvent] = deque(maxlen=_MOST_EVENTS)
-        self._scaled = dict.fromkeys(self._rows, 1.0)
         self._slowed: dict[int, dict[str, tuple[float, float]]] = {cell: {} for cell in self._rows}
         self._meters = _meters(scenario, streams)
         self._neighbours = _neighbours(scenario, streams)
@@ -155,8 +160,8 @@ class RanState:
     def scale_demand(self, cell: int, factor: float) -> None:
         """Multiply the compute demand of a cell's DU and CU, as this run has it, by `factor` from now on."""
         self.catch_up()
-        self._scaled[cell] = factor
-        self._set_demand(cell)
+        row = self._rows[cell]
+        self.plane.set_demand(row, du_factor=self._du[row] * factor, cu_factor=self._cu[row] * factor)
 
     def take_down(self, process: str, until_ms: int) -> None:
         """Kill a process, `du_1` or `cu_a`, now; it serves again from `until_ms` on, or when its last cause allows."""
@@ -185,14 +190,10 @@ class RanState:
         The factors of different sources multiply each other and `scale_demand`; 1 takes a source's effect away.
         """
         self.catch_up()
-        self._slowed[cell][source] = (du_factor, cu_factor)
-        self._set_demand(cell)
-
-    def _set_demand(self, cell: int) -> None:
-        row, du, cu = self._rows[cell], self._scaled[cell], self._scaled[cell]
-        for du_factor, cu_factor in self._slowed[cell].values():
-            du, cu = du * du_factor, cu * cu_factor
-        self.plane.set_demand(row, du_factor=self._du[row] * du, cu_factor=self._cu[row] * cu)
+        factors = self._slowed[cell]
+        factors[source] = (du_factor, cu_factor)
+        du, cu = (math.prod(pair[part] for pair in factors.values()) for part in (0, 1))
+        self.plane.contention(self._rows[cell], du_factor=du, cu_factor=cu)
 
     def cpu_ms(self) -> tuple[FloatArray, FloatArray]:
         """Return the CPU-ms that DUs and CUs have used since the run's start, each a value a cell.
@@ -210,12 +211,13 @@ class RanState:
         counters = self.plane.take_counters().columns
         for part, total in self._cpu_ms.items():
             total += counters[f"cpu_ms_{part}"]
-        metrics = window_metrics(counters, self.topology, 8.0 * self.scenario.payload_bytes)
+        up = self.outages.take_up_shares(self.now_ms)
+        metrics = window_metrics(counters, self.topology, 8.0 * self.scenario.payload_bytes, up=up)
         metrics |= latent_metrics(counters, self.topology, self.ues)
         metrics |= radio_metrics(counters, self.topology, self.scenario.radio, air=self.plane.cells[0].air is not None)
         width = {cell: self.controls[name] for cell in self._rows if (name := f"bw_{cell}") in self.controls}
         metrics |= utilisation(counters, self.topology, self.plane.cells, width)
-        metrics.update(self.outages.take_up_shares(self.now_ms))
+        metrics.update(up)
         for mechanism in self.mechanisms:
             metrics.update(mechanism.metrics(self, self._elapsed_ms))
         metrics.update(replaced(metrics, self.held, self.topology))
@@ -271,9 +273,11 @@ def _run_effects(scenario: Scenario, streams: Streams, held: Mapping[str, float]
     cells = scenario.cells()
     du = _run_factors("run_du", [cell.du.run_sd for cell in cells], streams)
     cu = _run_factors("run_cu", [cell.cu.run_sd for cell in cells], streams)
+    home: dict[str, int] = {}
     for row, gnb in enumerate(scenario.topology.gnbs):
+        home.setdefault(gnb.cu, row)  # a CU that serves several cells has one effect
         du[row] = held.get(f"run_du_{gnb.cell}", du[row])
-        cu[row] = held.get(f"run_cu_{gnb.cu}", cu[row])
+        cu[row] = held.get(f"run_cu_{gnb.cu}", cu[home[gnb.cu]])
     return du, cu
 
 

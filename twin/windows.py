@@ -28,22 +28,32 @@ def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
 
 
 def window_metrics(
-    counters: Mapping[str, FloatArray], topology: Topology, packet_bits: float, *, slot_ms: float = 1.0
+    counters: Mapping[str, FloatArray],
+    topology: Topology,
+    packet_bits: float,
+    *,
+    slot_ms: float = 1.0,
+    up: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Return the metrics of cells and CUs by name, for the time since the counters were last read.
 
     What a stage could carry (`cap_*`) is what it carried itself over the share in which it was busy: packets that the
-    other stage loses still count, or a starved CU would look like a starved DU and the other way round.
+    other stage loses still count, or a starved CU would look like a starved DU and the other way round. A stage that
+    was down for a while (`up` has the share of time that each process was up, `up_du_1`, 1 where it is missing) could
+    carry what it did carry, and no more.
     Host metrics are not among them: power needs a meter that remembers its drift.
     """
     elapsed_ms = counters["slots"] * slot_ms
     # bits / ms = kbit/s
     thp_dl = counters["delivered_bits_dl"] / elapsed_ms / 1000.0
     thp_ul = counters["delivered_bits_ul"] / elapsed_ms / 1000.0
-    cu_drops = _dropped_by_cu(counters, counted=not topology.mechanisms.isdisjoint(_STOPS_CUS))
+    counted = not topology.mechanisms.isdisjoint(_STOPS_CUS) or len(topology.cus) < len(topology.gnbs)
+    cu_drops = _dropped_by_cu(counters, counted=counted)
     du_ul = thp_ul + packet_bits * cu_drops["ul"] / elapsed_ms / 1000.0
     busy_dl = _ratio(counters["prb_used_dl"], counters["prb_available_dl"])
     busy_ul = _ratio(counters["prb_used_ul"], counters["prb_available_ul"])
+    up = up or {}
+    whole = np.array([up.get(f"up_du_{gnb.cell}", 1.0) == 1.0 for gnb in topology.gnbs])
     cells: dict[str, FloatArray] = {
         "load_dl": counters["offered_bits_dl"] / elapsed_ms / 1000.0,
         "load_ul": counters["offered_bits_ul"] / elapsed_ms / 1000.0,
@@ -56,8 +66,8 @@ def window_metrics(
         "nok_ul": _ratio(counters["tb_nok_ul"], counters["tb_ok_ul"] + counters["tb_nok_ul"]),
         "bs_dl": counters["backlog_bits_dl"] / _BITS_PER_KB,
         "bsr": counters["backlog_bits_ul"] / _BITS_PER_KB,
-        "cap_du_dl": _carried(thp_dl, busy_dl),
-        "cap_du_ul": _carried(du_ul, busy_ul),
+        "cap_du_dl": np.where(whole, _carried(thp_dl, busy_dl), thp_dl),
+        "cap_du_ul": np.where(whole, _carried(du_ul, busy_ul), du_ul),
         "gul": du_ul,
         "thp_dl": thp_dl,
         "thp_ul": thp_ul,
@@ -71,7 +81,7 @@ def window_metrics(
         for row, gnb in enumerate(topology.gnbs)
     }
     into_cu_dl = (counters["offered_bits_dl"] - packet_bits * cu_drops["dl"]) / elapsed_ms / 1000.0
-    return metrics | _cu_metrics(counters, topology, elapsed_ms, into_cu_dl + thp_ul)
+    return metrics | _cu_metrics(counters, topology, elapsed_ms, into_cu_dl + thp_ul, up)
 
 
 def _jitter_ul(counters: Mapping[str, FloatArray], *, mean: bool) -> FloatArray:
@@ -89,7 +99,8 @@ def _dropped_by_cu(counters: Mapping[str, FloatArray], *, counted: bool) -> dict
     """Return the packets that the CU dropped, by direction, shapes (g,).
 
     The CU drops only what would wait longer than its buffer allows, so only while it has no CPU time to spare: what is
-    lost then is taken as lost there, the rest at the queues of the DU. Where a CU can be down, it is `counted`.
+    lost then is taken as lost there, the rest at the queues of the DU. Where a CU can be down or serves several cells,
+    what it dropped is `counted`.
     """
     if counted:
         return {way: counters[f"dropped_cu_{way}"] for way in ("dl", "ul")}
@@ -103,7 +114,11 @@ def _carried(rate_mbps: FloatArray, share: FloatArray) -> FloatArray:
 
 
 def _cu_metrics(
-    counters: Mapping[str, FloatArray], topology: Topology, elapsed_ms: FloatArray, rate_mbps: FloatArray
+    counters: Mapping[str, FloatArray],
+    topology: Topology,
+    elapsed_ms: FloatArray,
+    rate_mbps: FloatArray,
+    up: Mapping[str, float],
 ) -> dict[str, float]:
     """Return the metrics of every CU; a CU's counters are kept in the rows of the cells that it serves."""
     row_of = {gnb.cell: row for row, gnb in enumerate(topology.gnbs)}
@@ -115,5 +130,6 @@ def _cu_metrics(
         )
         metrics[f"cpuu_cu_{cu}"] = float(counters["cpu_ms_cu"][rows].sum() / elapsed_ms[rows[0]])
         metrics[f"stall_cu_{cu}"] = float(counters["stall_ms_cu"][rows].sum() / elapsed_ms[rows[0]])
-        metrics[f"cap_cu_{cu}"] = float(_carried(rate_mbps[rows].sum(keepdims=True), busy)[0])
+        rate = rate_mbps[rows].sum(keepdims=True)
+        metrics[f"cap_cu_{cu}"] = float((_carried(rate, busy) if up.get(f"up_cu_{cu}", 1.0) == 1.0 else rate)[0])
     return metrics
