@@ -7,9 +7,15 @@ import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from col.errors import InputError
 from tui.arguments import Commands, Parser, add_command, add_output, add_runs_dir, whole
 from tui.console import EXIT_DONE, EXIT_INTERRUPTED, print_json
+
+if TYPE_CHECKING:
+    from tui.progress import Progress
+    from tui.simulate import Simulation
 
 __all__ = ["add_simulate_command", "simulate_command"]
 
@@ -27,10 +33,12 @@ def add_simulate_command(commands: Commands[Parser]) -> None:
         examples="  rantwin simulate cpu-allocation\n"
         "  rantwin simulate cpu-allocation --do cpu_du_1=0.5 --do cpu_cu=0.4     one DU; every CU\n"
         "  rantwin simulate traffic-steering --passive --windows 240             an hour as it comes\n"
+        "  rantwin simulate --counterfactual runs/simulations/<run> --do cpu_du_1=0.5\n"
         "  rantwin simulate my.toml --seed 3 --json --out my-run",
     )
     parser.add_argument(
         "scenario",
+        nargs="?",
         metavar="SCENARIO",
         help="name of a scenario ('rantwin scenarios' lists them) or path of a .toml file",
     )
@@ -55,6 +63,17 @@ def add_simulate_command(commands: Commands[Parser]) -> None:
     )
     parser.add_argument("--seed", type=whole(0), default=0, help="seed of everything random (default: 0)")
     parser.add_argument(
+        "--counterfactual",
+        type=Path,
+        metavar="RUN",
+        help="take the folder of a simulation and let its very runs happen again, same noise, under --do",
+    )
+    parser.add_argument(
+        "--keep-controls",
+        action="store_true",
+        help="with --counterfactual: keep every other control where it was in each window, whoever set it",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="write there (default: a new folder in runs/simulations)"
     )
     parser.add_argument("--figures", action="store_true", help="also write every plot as an SVG file of its own")
@@ -65,27 +84,17 @@ def add_simulate_command(commands: Commands[Parser]) -> None:
 def simulate_command(args: argparse.Namespace) -> int:
     """Simulate and write what came out."""
     from tui.progress import choose_progress
-    from tui.simulate import SimulationRequest, run_simulation
     from tui.simulate_files import claim_folder, write_simulation
     from tui.simulate_summary import summary_lines, summary_of
     from tui.stopping import StoppableProgress, stoppable
-    from twin.scenario import load_scenario
 
-    request = SimulationRequest(
-        scenario=args.scenario,
-        seed=args.seed,
-        windows=args.windows,
-        passive=args.passive,
-        do=args.do,
-        runs=args.runs,
-    )
     try:
         with stoppable() as stopping:
-            simulation = run_simulation(request, StoppableProgress(choose_progress(quiet=args.quiet), stopping))
+            simulation = _simulated(args, StoppableProgress(choose_progress(quiet=args.quiet), stopping))
     except KeyboardInterrupt:
         print("rantwin: stopped; nothing was written", file=sys.stderr)
         return EXIT_INTERRUPTED
-    folder = claim_folder(args.out, args.runs_dir, load_scenario(args.scenario).name, datetime.now())
+    folder = claim_folder(args.out, args.runs_dir, simulation.scenario.name, datetime.now())
     written = write_simulation(simulation, folder, figures=args.figures, command=_command(args))
     if args.json:
         print_json({"folder": str(folder), "written": [str(path) for path in written], **summary_of(simulation)})
@@ -94,7 +103,35 @@ def simulate_command(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _simulated(args: argparse.Namespace, progress: Progress) -> Simulation:
+    from tui.simulate import SimulationRequest, run_simulation
+    from tui.simulate_again import CounterfactualRequest, run_counterfactual
+
+    if args.counterfactual is not None:
+        for option, given in {"SCENARIO": args.scenario, "--passive": args.passive, "--windows": args.windows}.items():
+            if given:
+                raise InputError("is that of the simulation: leave it out", key=option, value=given)
+        return run_counterfactual(
+            CounterfactualRequest(args.counterfactual, args.do, keep_controls=args.keep_controls), progress
+        )
+    if args.scenario is None:
+        raise InputError("say which: a name ('rantwin scenarios' lists them) or a .toml file", key="SCENARIO")
+    request = SimulationRequest(
+        scenario=args.scenario,
+        seed=args.seed,
+        windows=args.windows,
+        passive=args.passive,
+        do=args.do,
+        runs=args.runs,
+    )
+    return run_simulation(request, progress)
+
+
 def _command(args: argparse.Namespace) -> str:
+    if args.counterfactual is not None:
+        what = ["--counterfactual", str(args.counterfactual)]
+        what += ["--keep-controls"] if args.keep_controls else []
+        return shlex.join(["rantwin", "simulate", *what, *(word for do in args.do for word in ("--do", do))])
     words = ["rantwin", "simulate", str(args.scenario), *(word for do in args.do for word in ("--do", do))]
     words += ["--passive"] if args.passive else []
     words += ["--windows", str(args.windows)] if args.windows is not None else []

@@ -17,7 +17,7 @@ from twin.mechanism import RunEvent
 from twin.ran import RunPlan, RunRecord, passive_plan, simulate, trial_plan
 from twin.scenario import Scenario, load_scenario
 
-__all__ = ["Simulation", "SimulationRequest", "robustness_of", "run_simulation"]
+__all__ = ["Simulation", "SimulationRequest", "joined", "plans_of", "robustness_of", "run_simulation"]
 
 FloatArray = NDArray[np.float64]
 
@@ -52,6 +52,11 @@ class Simulation:
     events: Sequence[tuple[int, float, RunEvent]]
     wall_s: float
     notes: Sequence[str] = field(default_factory=tuple)
+    factual: Windows | None = None
+    """Of a counterfactual: what happened in fact, window for window."""
+    factual_of: str = ""
+    may_move: frozenset[str] = frozenset()
+    """Of a counterfactual: what the causal graph lets do() move."""
 
     @property
     def simulated_s(self) -> float:
@@ -68,6 +73,7 @@ class Simulation:
             "runs": int(self.windows.run[-1]) + 1,
             "controls": dict(self.do.controls),
             "held": dict(self.do.held),
+            **({"counterfactual_of": self.factual_of} if self.factual_of else {}),
         }
 
 
@@ -78,9 +84,9 @@ def run_simulation(request: SimulationRequest, progress: Progress) -> Simulation
         InputError: no such scenario, or an intervention that it does not allow.
     """
     scenario = load_scenario(request.scenario)
-    do = read_interventions(request.do, scenario, passive=request.passive)
+    do = read_interventions(request.do, scenario)
     started = time.perf_counter()
-    plans = _plans(scenario, request, do)
+    plans = plans_of(scenario, request, do)
     total = sum(plan.windows for plan in plans)
     status = Status(title=f"simulate {scenario.name}", steps_name="windows", steps_total=total)
     records: list[RunRecord] = []
@@ -100,10 +106,10 @@ def run_simulation(request: SimulationRequest, progress: Progress) -> Simulation
             status.doing = f"run {run + 1} of {len(plans)}" if len(plans) > 1 else "simulating"
             progress.update(status)
             records.append(simulate(scenario, plan, seed=request.seed, run=run, closed=closed))
-    return _joined(scenario, request, do, records, time.perf_counter() - started)
+    return joined(scenario, request.seed, request.passive, do, records, time.perf_counter() - started)
 
 
-def _plans(scenario: Scenario, request: SimulationRequest, do: Interventions) -> list[RunPlan]:
+def plans_of(scenario: Scenario, request: SimulationRequest, do: Interventions) -> list[RunPlan]:
     """Return a plan for every run: passive ones as the twin's passive phase has them, else trials."""
     base = dict(scenario.description().reference.values)
     windows = request.windows or (
@@ -118,9 +124,10 @@ def _plans(scenario: Scenario, request: SimulationRequest, do: Interventions) ->
     return [do.into(plan, windows=length) for length in lengths]
 
 
-def _joined(
-    scenario: Scenario, request: SimulationRequest, do: Interventions, records: Sequence[RunRecord], wall_s: float
+def joined(
+    scenario: Scenario, seed: int, passive: bool, do: Interventions, records: Sequence[RunRecord], wall_s: float
 ) -> Simulation:
+    """Return the runs as one simulation, one after the other on one clock."""
     tables: list[Windows] = []
     events: list[tuple[int, float, RunEvent]] = []
     offset, count = 0.0, 0
@@ -141,8 +148,8 @@ def _joined(
     hidden = {name: np.concatenate([record.hidden[name] for record in records]) for name in records[0].hidden}
     return Simulation(
         scenario=scenario,
-        seed=request.seed,
-        passive=request.passive,
+        seed=seed,
+        passive=passive,
         do=do,
         windows=concatenate_windows(tables),
         hidden=hidden,

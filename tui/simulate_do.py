@@ -32,7 +32,7 @@ class Interventions:
         return ", ".join(f"{name} = {value:g}" for name, value in {**self.controls, **self.held}.items())
 
 
-def read_interventions(texts: Sequence[str], scenario: Scenario, *, passive: bool) -> Interventions:
+def read_interventions(texts: Sequence[str], scenario: Scenario) -> Interventions:
     """Read texts like "cpu_du_1=0.5"; the name of a kind of control ("cpu_du=0.5") means all of that kind.
 
     Raises:

@@ -1,6 +1,7 @@
 """What a simulation leaves on disk: a folder with the scenario, the windows, what happened, and a page of plots.
 
 `scenario.toml`, `windows.parquet` (as of a rehearsal; `hidden.parquet` has variables that no plant shows),
+`factual.parquet` (of a counterfactual: what happened in fact),
 `windows.csv` (column names of the public data set), `events.jsonl` (one line an event), `simulation.json` (what makes
 it again, and the summary), `report.html`, with --figures also the plots as files.
 """
@@ -68,6 +69,9 @@ def write_simulation(simulation: Simulation, folder: Path, *, figures: bool = Fa
     }
     written = [folder / "windows.parquet"]
     write_windows(written[0], simulation.windows, PASSIVE if simulation.passive else 0)
+    if simulation.factual is not None:
+        written.append(folder / "factual.parquet")
+        write_windows(written[-1], simulation.factual, PASSIVE if simulation.passive else 0)
     if simulation.hidden:
         written.append(folder / "hidden.parquet")
         write_windows(written[-1], replace(simulation.windows, controls={}, metrics=dict(simulation.hidden)), PASSIVE)

@@ -15,7 +15,7 @@ from tui.progress import duration
 from tui.report_html import note, table
 from tui.simulate import Simulation
 from tui.simulate_panels import Plots, plots_of
-from tui.simulate_summary import headline_of, statistics_of
+from tui.simulate_summary import effects_of, headline_of, statistics_of
 
 __all__ = ["simulation_page"]
 
@@ -29,6 +29,7 @@ def simulation_page(simulation: Simulation, summary: Mapping[str, Any]) -> tuple
     plots = plots_of(simulation)
     scenario = simulation.scenario
     sections = [
+        ("effects", "What do() changes", _effects(simulation)),
         ("windows", "Windows", _windows(plots)),
         ("events", "What happened", _events(simulation)),
         ("metrics", "Every metric", _metrics(simulation)),
@@ -77,6 +78,7 @@ def _windows(plots: Plots) -> str:
     legend = (
         "Grey: what was offered or allowed. Line: what came of it. Red ticks: windows in which φ's part on it breaks."
     )
+    legend += " Dashed: what happened in fact." if plots.compared else ""
     legend += " Dots above: events; point at one to read it." if plots.marked else ""
     body = "".join(
         f"<details{' open' if is_open else ''}><summary>{escape(title)}</summary>"
@@ -84,6 +86,20 @@ def _windows(plots: Plots) -> str:
         for title, svg, is_open in plots.sections
     )
     return f'<p class="explain">{escape(legend)}</p>{body}'
+
+
+def _effects(simulation: Simulation) -> str:
+    if simulation.factual is None:
+        return ""
+    effects = effects_of(simulation)
+    rows = [(name, *(_number(effect[key]) for key in ("mean", "min", "max"))) for name, effect in effects.items()]
+    explain = (
+        f"The same runs as in {simulation.factual_of}, on the same noise, with do() from the first window on: what differs "
+        "from what happened, over the windows. What is not here did not move at all."
+    )
+    return f'<p class="explain">{escape(explain)}</p>' + table(
+        ("variable", "mean effect", "least", "greatest"), rows[:_MOST_ROWS]
+    )
 
 
 def _events(simulation: Simulation) -> str:

@@ -32,13 +32,14 @@ class Plots:
     sections: Sequence[tuple[str, str, bool]]
     figures: Sequence[tuple[str, str]]
     marked: bool
+    compared: bool = False
 
 
 class _Shown:
     """What the panels of one simulation look up."""
 
     def __init__(self, simulation: Simulation) -> None:
-        scenario, self.windows = simulation.scenario, simulation.windows
+        scenario, self.windows, self.factual = simulation.scenario, simulation.windows, simulation.factual
         self.topology, self.fixed = scenario.topology, scenario.fixed_values
         self.units = {control.name: control.unit for control in scenario.controls}
         self.units |= {metric.name: metric.unit for metric in scenario.topology.metrics()}
@@ -66,6 +67,7 @@ class _Shown:
             ceiling_label=ceiling,
             limit=self.limits.get(name),
             broken=self.broken.get(name),
+            before=None if self.factual is None else self.factual.column(name),
         )
 
 
@@ -93,6 +95,7 @@ def plots_of(simulation: Simulation) -> Plots:
         sections=[(title, svg, is_open) for _, title, svg, is_open in made],
         figures=[(name, svg) for name, _, svg, _ in made],
         marked=bool(time.marks),
+        compared=simulation.factual is not None,
     )
 
 

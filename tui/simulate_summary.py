@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from tui.figures.svg import number
 from tui.progress import duration
 from tui.simulate import Simulation, robustness_of
 
-__all__ = ["headline_of", "statistics_of", "summary_lines", "summary_of"]
+__all__ = ["effects_of", "headline_of", "statistics_of", "summary_lines", "summary_of"]
 
 _MOST_CELLS = 8
+_MOST_EFFECTS = 10
+_TARGETS = ("thp_dl", "thp_ul", "dly_dl", "dly_ul", "jit_ul", "pow")
 
 
 def statistics_of(values: NDArray[np.float64]) -> dict[str, float | int]:
@@ -28,6 +31,20 @@ def statistics_of(values: NDArray[np.float64]) -> dict[str, float | int]:
         "max": float(there.max()),
         "missing": int(len(values) - len(there)),
     }
+
+
+def effects_of(simulation: Simulation) -> Mapping[str, dict[str, float]]:
+    """Return the effect on every metric and control that moved: mean, least and greatest over the windows."""
+    out: dict[str, dict[str, float]] = {}
+    before, after = simulation.factual, simulation.windows
+    if before is None:
+        return out
+    for name in (*after.controls, *after.metrics):
+        effect = after.column(name) - before.column(name)
+        there = effect[np.isfinite(effect)]
+        if len(there) and np.any(there != 0):
+            out[name] = {"mean": float(there.mean()), "min": float(there.min()), "max": float(there.max())}
+    return out
 
 
 def summary_of(simulation: Simulation) -> dict[str, Any]:
@@ -50,9 +67,15 @@ def summary_of(simulation: Simulation) -> dict[str, Any]:
         "events": len(simulation.events),
         "metrics": {name: statistics_of(values) for name, values in simulation.windows.metrics.items()},
         "hidden": {name: statistics_of(values) for name, values in simulation.hidden.items()},
+        **({} if simulation.factual is None else _effects(simulation)),
         "calibration_id": scenario.calibration_id,
         "notes": list(simulation.notes),
     }
+
+
+def _effects(simulation: Simulation) -> dict[str, Any]:
+    effects = effects_of(simulation)
+    return {"effects": dict(effects), "moved_against_the_graph": sorted(set(effects) - simulation.may_move)}
 
 
 def headline_of(simulation: Simulation) -> str:
@@ -80,6 +103,8 @@ def summary_lines(simulation: Simulation) -> list[str]:
         f"{duration(simulation.simulated_s)} simulated in {simulation.wall_s:.1f} s",
         headline_of(simulation),
     ]
+    if simulation.factual is not None:
+        lines.append(f"counterfactual of {simulation.factual_of}: {_effect_words(simulation)}")
     cells = scenario.topology.gnbs
     for gnb in cells[:_MOST_CELLS]:
         lines.append(f"  gNB {gnb.cell}: {_cell_words(simulation, gnb.cell, gnb.cu)}")
@@ -95,6 +120,14 @@ def summary_lines(simulation: Simulation) -> list[str]:
     if kinds:
         lines.append("  events: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
     return lines
+
+
+def _effect_words(simulation: Simulation) -> str:
+    effects = effects_of(simulation)
+    targets = {name: e for name, e in effects.items() if name.rpartition("_")[0] in _TARGETS}
+    words = [f"{name} {number(e['mean'], 3)}" for name, e in targets.items()]
+    shown = ", ".join(words[:_MOST_EFFECTS]) + (", ..." if len(words) > _MOST_EFFECTS else "")
+    return f"{len(effects)} variables moved" + (f"; mean effects: {shown}" if shown else "")
 
 
 def _mean(simulation: Simulation, name: str, digits: int = 3) -> str:

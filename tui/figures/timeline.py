@@ -37,6 +37,8 @@ class Panel:
     broken: NDArray[np.bool_] | None = None
     spread: tuple[FloatArray, FloatArray] | None = None
     """Least and greatest of what the value is the median of, shape (n,) each."""
+    before: FloatArray | None = None
+    """What the value is compared with, shape (n,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +156,12 @@ def _trials(svg: Svg, box: Box, x: FloatArray, passive: int, time: Timeline) -> 
 
 def _panel(svg: Svg, box: Box, panel: Panel, x: FloatArray) -> None:
     stacks = [panel.value] + ([panel.ceiling] if panel.ceiling is not None else []) + list(panel.spread or ())
+    stacks += [panel.before] if panel.before is not None else []
     top = max((float(np.nanmax(s)) for s in stacks if np.any(np.isfinite(s))), default=1.0)
     top = max(top, panel.limit or 0.0) * 1.06 or 1.0
     low = 0.0
     if panel.ceiling is None:
-        lowest = panel.value if panel.spread is None else panel.spread[0]
+        lowest = np.concatenate([panel.value if panel.spread is None else panel.spread[0], *stacks[1:]])
         smallest = float(np.nanmin(lowest)) if np.any(np.isfinite(lowest)) else 0.0
         # A quantity that never comes near nothing (power) is shown over its own range.
         low = min(smallest - 0.15 * (top - smallest), panel.limit or top) if smallest > 0.5 * top else 0.0
@@ -177,6 +180,8 @@ def _panel(svg: Svg, box: Box, panel: Panel, x: FloatArray) -> None:
                 path_data(around, y.array(np.concatenate([least[good], greatest[good][::-1]])), close=True), "spread"
             )
     svg.y_axis(box, y, count=3)
+    if panel.before is not None:
+        svg.polyline(middle, y.array(panel.before), "before")
     svg.polyline(middle, y.array(panel.value), "value")
     if panel.limit is not None:
         svg.line(box.left, y(panel.limit), box.right, y(panel.limit), "limit")
