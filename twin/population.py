@@ -45,9 +45,9 @@ class Start(StrEnum):
 class Crowd:
     """A crowd that comes to a cell, stays and goes: `ues` UEs on top of the walk, in every `cells` on its own.
 
-    One begins in a step with `probability`, whether there is one or not; its UEs arrive and later leave one by one, spread
-    uniformly over `ramp_s`, and stay `hold_s` (mean, exponential, common to the crowd, at least `ramp_s`) [A]. A cell
-    that is full takes no more of them.
+    One begins in a step with `probability`, whether there is one or not; its UEs arrive and later leave one by one,
+    spread uniformly over `ramp_s`, and stay `hold_s` (mean, exponential, common to the crowd, at least `ramp_s`) [A]. A
+    cell that is full takes no more of them.
     """
 
     probability: float = field(metadata=limits(above=0, upper=1))
