@@ -161,7 +161,7 @@ class Ues(Mechanism):
                 ran.plane.detach(ran.row(cell), slot)
             for ordinal in range(number):
                 self._add(cell, cell, 0, ordinal, attached=True)
-        yield self._beat.warm_up()
+        yield self._beat.start()
         if isinstance(self._source, Profile):
             yield self._follow(self._source)
 

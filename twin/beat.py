@@ -1,4 +1,4 @@
-"""The beat of what happens once a window: when a window begins, and as often before the first one."""
+"""The beat of what happens once a window: when a window begins, and as often while there is none."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ __all__ = ["Beat"]
 class Beat:
     """Calls `act` at the start of every window, after all windows that end there are closed.
 
-    Before the first window there is no such start; then it is called every length of a window, from one length after
-    the run's start on, so that a long warm-up brings a run to the state in which it would be found.
+    Where no window begins for the length of one, in a warm-up or while a configuration settles, it is called then: a
+    long warm-up brings a run to the state in which it would be found, and whether somebody looks at a window that is
+    discarded later makes no difference.
     """
 
     def __init__(self, ran: RanState, act: Callable[[], Process]) -> None:
         """Take what happens at a beat; it may go on after it, and knows by `number` that the next beat came."""
         self._ran, self._act = ran, act
         self.number = 0
-        self._windows = False
+        self._last_ms = -1
+
+    def start(self) -> Process:
+        """Return the process that beats before the first window."""
+        return self._later(0)
 
     def seen(self) -> None:
         """Beat: a window begins. To be called from `Mechanism.seen`."""
-        self._windows = True
-        self._ran.env.process(self._beat())
-
-    def warm_up(self) -> Process:
-        """Return the process that beats until the first window begins."""
-        while True:
-            yield self._ran.wait(self._ran.scenario.window_slots)
-            if self._windows:
-                return
+        if self._ran.now_ms > self._last_ms:
+            self._last_ms = self._ran.now_ms
+            self.number += 1
             self._ran.env.process(self._beat())
+            self._ran.env.process(self._later(self.number))
 
     def _beat(self) -> Process:
         yield self._ran.wait(0)
-        self.number += 1
         yield from self._act()
+
+    def _later(self, number: int) -> Process:
+        yield self._ran.wait(self._ran.scenario.window_slots)
+        if number == self.number:
+            self.seen()

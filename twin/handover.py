@@ -49,7 +49,7 @@ class Handovers(Mechanism):
     def processes(self, ran: RanState) -> Iterable[Process]:
         """Start the ticks of the warm-up and the measurements of event A3."""
         if self._load is not None:
-            yield self._beat.warm_up()
+            yield self._beat.start()
         if self._a3 is not None:
             yield self._measure(self._a3)
 

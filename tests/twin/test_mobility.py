@@ -141,3 +141,22 @@ def test_a_ping_pong_is_a_return_within_the_time_given() -> None:
     moves = [(0.0, "a", 1, 2), (10.0, "a", 2, 1), (11.0, "b", 1, 2), (60.0, "a", 1, 2), (61.0, "b", 2, 1)]
     assert ping_pongs(moves, 15.0) == 1
     assert ping_pongs(moves, 50.0) == 3
+
+
+def test_steering_beats_the_same_whether_a_window_that_is_discarded_was_begun_or_not() -> None:
+    histories = []
+    for looked_at in ((), (30_000,)):
+        ground = Ground(controls={"thr_p1": 0.0})
+        population = Population(lower_ues=0, upper_ues=12, gain_probability=0.4, lose_probability=0.4, dl_mbps=1.0,
+                                ul_mbps=RATE)  # fmt: skip
+        ues = Ues(population, None, Streams(1, 0), ground.ran)
+        ground.start(ues, Handovers(LoadRule(), None, Interruption(), ues, Streams(1, 0), ground.ran))
+        for at in looked_at:
+            ground.env.run(until=at)
+            for mechanism in ground.mechanisms:
+                mechanism.seen({})
+        ground.env.run(until=80_000)
+        ground.run_windows(3)
+        histories.append(moves_of(ground))
+    assert histories[0] == histories[1]
+    assert len(histories[0]) >= 3
