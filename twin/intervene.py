@@ -28,6 +28,7 @@ from col.errors import InputError
 from twin.causal_graph import causal_variables, derivations, split_name
 from twin.causal_table import Hold, Variable
 from twin.mechanism import Process
+from twin.parameters import CFS_PERIOD_MS
 from twin.topology import Topology
 
 if TYPE_CHECKING:
@@ -196,8 +197,25 @@ def _radio(ran: RanState, stem: str, element: str, value: float) -> None:
     ran.plane.hold(ran.row(int(element)), stem, value)
 
 
+def _demand(ran: RanState, stem: str, element: str, value: float) -> None:
+    if stem == "wd_du":
+        ran.plane.hold_demand(ran.row(int(element)), value)
+    else:
+        ran.plane.hold_cu_demand(ran.topology.cus.index(element), value)
+
+
+def _stall(ran: RanState, stem: str, element: str, value: float) -> None:
+    share = value / CFS_PERIOD_MS
+    if stem == "ps_du":
+        ran.plane.hold_stall(ran.row(int(element)), share)
+    else:
+        ran.plane.hold_cu_stall(ran.topology.cus.index(element), share)
+
+
 _ACTS: Mapping[Hold, Callable[[RanState, str, str, float], None]] = {
     Hold.CONTROL: _control,
     Hold.LOAD: _load,
+    Hold.DEMAND: _demand,
+    Hold.STALL: _stall,
     Hold.RADIO: _radio,
 }

@@ -40,6 +40,8 @@ from twin.kernel_layout import (
     P_CU_PAR,
     P_CU_PKT,
     P_CU_QUOTA,
+    P_HOLD_CU_STALL,
+    P_HOLD_CU_WORK,
     P_IV_DL,
     P_KEY,
     P_MH,
@@ -107,6 +109,7 @@ def drain_cu(
     """
     pending = pend.shape[1] - 1
     blocks = slow.shape[1] - 1
+    stand = max(p[P_HOLD_CU_STALL], 0.0)
     while True:
         at_ul = np.inf
         c = h
@@ -163,15 +166,18 @@ def drain_cu(
                 counters[c, K_DROP_CU_DL + kind - 1] += 1.0
             continue
         start = max(at, s[S_CU_FREE])
+        asked = work
+        if p[P_HOLD_CU_WORK] > 0.0:  # all of it is steady then, whatever packets ask for
+            work = p[P_HOLD_CU_WORK] if kind == 0 else 0.0
         done = start + work / p[P_CU_PAR]
-        if done <= s[S_CU_END] and work <= s[S_CU_LEFT]:
+        if done <= s[S_CU_END] - stand and work <= s[S_CU_LEFT]:
             s[S_CU_LEFT] -= work
         else:
             done, s[S_CU_END], s[S_CU_LEFT], s[S_CU_FLAG], stall, _, periods, _ = serve(
                 start,
                 work,
                 p[P_CU_PAR],
-                p[P_CU_QUOTA],
+                p[P_CU_QUOTA] if p[P_HOLD_CU_STALL] < 0.0 else np.inf,
                 p[P_PERIOD],
                 s[S_CU_END],
                 s[S_CU_LEFT],
@@ -179,16 +185,16 @@ def drain_cu(
                 np.inf,
                 0.0,
                 p[P_BURST_CU],
-                0.0,
+                stand,
             )
             k[K_STALL_CU] += stall
             k[K_THR_CU] += periods
         s[S_CU_FREE] = done
         k[K_CPU_CU] += work
         if kind == 0:
-            k[K_CU_BASE] += work
+            k[K_CU_BASE] += asked
             continue
-        k[K_CU_PKT] += work
+        k[K_CU_PKT] += asked
         k[K_CU_SOJOURN] += done - at
         k[K_CU_PACKETS] += 1.0
         if kind == 1:

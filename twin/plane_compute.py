@@ -68,6 +68,7 @@ class PlaneCompute:
         self._demand = np.ones((g, 2))
         self._contention = np.ones((g, 2))
         self._held_work = np.zeros(g)
+        self._par[:, kn.P_HOLD_CU_STALL] = -1.0
         for way, factor in enumerate((du_factor, cu_factor)):
             self._demand[:, way] = 1.0 if factor is None else factor
         self._apply_factors()
@@ -291,6 +292,30 @@ class PlaneCompute:
             _in_bounds("ms_per_slot", ms_per_slot, 0.001, 1000.0)
         self._held_work[cell] = 0.0 if ms_per_slot is None else ms_per_slot
         self._apply_factors()
+
+    def hold_cu_stall(self, cu: int, share: float | None) -> None:
+        """Hold the share of time that a CU stands throttled, whatever its quota; None lets it go. See `hold_stall`.
+
+        Raises:
+            InputError: no such CU, or not in 0 to 0.95.
+        """
+        if share is not None:
+            _in_bounds("share", share, 0.0, 0.95)
+        self._par[self._cu_rows[cu][0], kn.P_HOLD_CU_STALL] = -1.0 if share is None else share * CFS_PERIOD_MS
+
+    def hold_cu_demand(self, cu: int, cores: float | None) -> None:
+        """Hold a CU's demand, in CPU-ms each ms, whatever packets there are; None lets it go.
+
+        It is all steady work then, and packets take none. What they would have asked for still counts in the counters
+        that say what the CU could carry (`cu_packet_ms`, `cu_base_ms`). Noise, `set_demand` and `contention` no longer
+        matter.
+
+        Raises:
+            InputError: no such CU, or not in 0.001 to 1000.
+        """
+        if cores is not None:
+            _in_bounds("cores", cores, 0.001, 1000.0)
+        self._par[self._cu_rows[cu][0], kn.P_HOLD_CU_WORK] = 0.0 if cores is None else cores
 
     def _members(self, row: int) -> tuple[int, ...]:
         return next(cells for cells in self._cu_rows if row in cells)
