@@ -1,75 +1,46 @@
 """How near the compiled data plane comes to the exact packet-by-packet reference: same parameters, same draws.
 
-Each case runs in both; compared are mean and 99th percentile of the delay, throughput, CPU use, stalls and late slots
-after a second of warm-up. Shares of time below 1 % count with their absolute error against 1 % (a relative error of
-next to nothing says nothing).
+Each case, one cell or some that share a CU, runs in both with the same calls at the same times. Compared are mean and
+99th percentile of the delay, throughput, CPU use, stalls and late slots after a second of warm-up. Shares of time below
+1 % count with their absolute error against 1 % (a relative error of next to nothing says nothing).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
+from benchmarks.agreement_cases import CASES, MECHANISMS, Case
 from benchmarks.common import Settings, Yardstick, run_benchmark
 from twin.dataplane import Counters, DataPlane, PacketLog
-from twin.parameters import CellParameters, GrantPolicy
-from twin.reference import CellRun, draw, simulate
+from twin.reference import CellRun, draw, simulate_ran
 from twin.streams import Streams
 
-__all__ = ["CASES", "Case", "Pair", "figures", "relative_error", "run_both", "run_reference", "run_twin", "streams"]
+__all__ = [
+    "CASES",
+    "Case",
+    "Pair",
+    "figures",
+    "relative_error",
+    "run_both",
+    "run_cells",
+    "run_reference",
+    "run_twin",
+    "streams",
+]
 
 SHARES = frozenset({"stall_du", "stall_cu", "late"})
 LOG_PACKETS = 100_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A cell, what is offered to it in Mbit/s and its quotas in cores. `overload`: its queues overflow."""
-
-    cell: CellParameters = field(default_factory=CellParameters)
-    dl_mbps: float = 10.0
-    ul_mbps: float = 10.0
-    du_cores: float = 16.0
-    cu_cores: float = 16.0
-    overload: bool = False
-
-
-CASES: Mapping[str, Case] = {
-    "unthrottled": Case(),
-    "du-throttled-0.70": Case(du_cores=0.70),
-    "du-throttled-0.65": Case(du_cores=0.65),
-    "du-throttled-0.60": Case(du_cores=0.60),
-    "du-throttled-0.55": Case(du_cores=0.55),
-    "du-saturated-0.40": Case(du_cores=0.40, overload=True),
-    "cu-throttled-0.42": Case(cu_cores=0.42),
-    "cu-throttled-0.38": Case(cu_cores=0.38),
-    "cu-saturated-0.34": Case(cu_cores=0.34, overload=True),
-    "cu-starved-0.12": Case(cu_cores=0.12, overload=True),
-    "both-throttled": Case(du_cores=0.60, cu_cores=0.40),
-    "both-saturated": Case(du_cores=0.45, cu_cores=0.36, overload=True),
-    "downlink-heavy": Case(du_cores=0.62, dl_mbps=14.0, ul_mbps=3.0),
-    "uplink-heavy": Case(du_cores=0.65, dl_mbps=2.0, ul_mbps=14.0),
-    "idle": Case(du_cores=0.45, dl_mbps=0.0, ul_mbps=0.0),
-    "batch": Case(cell=CellParameters(grant_policy=GrantPolicy.BATCH), du_cores=0.60),
-    "one-ue": Case(cell=CellParameters(n_ue=1), du_cores=0.60),
-    "ten-ues": Case(cell=CellParameters(n_ue=10), du_cores=0.65),
-    "narrow-links": Case(
-        cell=CellParameters(n_ue=4, cap_prb_dl=21, cap_prb_ul=17), du_cores=0.68, dl_mbps=7.0, ul_mbps=6.0
-    ),
-    "full-buffers": Case(
-        cell=CellParameters(full_buffer_dl=True, full_buffer_ul=True), du_cores=0.60, dl_mbps=0.0, ul_mbps=0.0
-    ),
-}
-"""The cases that tests and benchmark share, by name."""
-
-
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What the two models say of one case: counters and packets of the twin, the reference's whole record.
+    """What the two models say of one cell of a case: counters and packets of the twin, the reference's whole record.
 
     `calls` are the slots of the twin's successive calls; the counters are those of the last one.
     """
@@ -78,49 +49,76 @@ class Pair:
     counters: Counters
     packets: PacketLog
     reference: CellRun
+    cell: int = 0
+    by_event: bool = False
+    """Whether the data plane moves this cell event by event: in lock-step, or with a CU that it shares."""
+    has_cu: bool = True
+    """Whether the CU is booked with this cell."""
+
+
+STREAMS = ("slot", "slow_du", "slow_cu", "phase", "links")
 
 
 def streams(seed: int) -> dict[str, np.random.Generator]:
     """Return fresh generators for every stream of the data plane."""
-    return {name: Streams(seed, 0).generator(name) for name in ("slot", "slow_du", "slow_cu", "phase")}
+    return {name: Streams(seed, 0).generator(name) for name in STREAMS}
 
 
-def run_twin(case: Case, seed: int, calls: tuple[int, ...]) -> tuple[Counters, PacketLog]:
-    """Run a case in the compiled data plane; the counters are those of the last call."""
-    plane = DataPlane([case.cell], streams(seed), log_packets=LOG_PACKETS)
-    plane.set_load(0, dl_mbps=case.dl_mbps, ul_mbps=case.ul_mbps)
-    plane.set_quota(0, du_cores=case.du_cores, cu_cores=case.cu_cores)
-    for n in calls[:-1]:
-        plane.advance(n)
-    plane.take_counters()
-    plane.advance(calls[-1])
-    return plane.take_counters(), plane.packet_log(0)
+def run_twin(case: Case, seed: int, calls: tuple[int, ...]) -> tuple[Counters, list[PacketLog]]:
+    """Run a case in the compiled data plane; the counters are those of the last call, the packets those of each cell.
+
+    Where a step falls into a call, that is made in two.
+    """
+    plane = DataPlane(case.cells, streams(seed), log_packets=LOG_PACKETS // len(case.cells), cu_of=case.cu_of)
+    steps = deque(case.all_steps)
+    counters = plane.take_counters()
+    for end in accumulate(calls):
+        plane.take_counters()
+        while steps and steps[0].time_ms < end:
+            plane.advance(steps[0].time_ms - plane.now_ms)
+            steps.popleft().act(plane)
+        plane.advance(end - plane.now_ms)
+        counters = plane.take_counters()
+    return counters, [plane.packet_log(cell) for cell in range(len(case.cells))]
 
 
-def run_reference(case: Case, seed: int, calls: tuple[int, ...]) -> CellRun:
+def run_reference(case: Case, seed: int, calls: tuple[int, ...]) -> list[CellRun]:
     """Run a case in the reference, with the draws that the data plane takes."""
-    (draws,) = draw([case.cell], streams(seed), sum(calls))
-    return simulate(
-        case.cell,
-        draws,
-        load_dl_mbps=case.dl_mbps,
-        load_ul_mbps=case.ul_mbps,
-        du_cores=case.du_cores,
-        cu_cores=case.cu_cores,
-    )
+    draws = draw(case.cells, streams(seed), sum(calls))
+    return simulate_ran(case.cells, draws, cu_of=case.cu_of, steps=case.all_steps)
+
+
+def run_cells(case: Case, seed: int, calls: tuple[int, ...]) -> list[Pair]:
+    """Run a case in both models and return each cell's outcome."""
+    counters, packets = run_twin(case, seed, calls)
+    runs = run_reference(case, seed, calls)
+    shared = [case.cu_of.count(cu) > 1 for cu in case.cu_of]
+    return [
+        Pair(
+            calls,
+            counters,
+            log,
+            run,
+            cell,
+            by_event=shared[cell] or case.cells[cell].lock_step is not None,
+            has_cu=case.cu_of.index(case.cu_of[cell]) == cell,
+        )
+        for cell, (log, run) in enumerate(zip(packets, runs, strict=True))
+    ]
 
 
 def run_both(case: Case, seed: int, calls: tuple[int, ...]) -> Pair:
-    """Run a case in both models."""
-    counters, packets = run_twin(case, seed, calls)
-    return Pair(calls, counters, packets, run_reference(case, seed, calls))
+    """Run a case of one cell in both models."""
+    (pair,) = run_cells(case, seed, calls)
+    return pair
 
 
 def figures(pair: Pair) -> dict[str, tuple[float, float]]:
     """Return (twin, reference) by figure, over the last call; delays in ms, rates in packets, else shares of the time.
 
     A slot's CPU time and stall count where the slot is due, a CU job's where it has arrived before a slot starts: that
-    is how the data plane, which works whole slots, books them. Full buffers pass the DU only.
+    is how the data plane, which works whole slots, books them. Cells that it moves event by event are booked when
+    things begin. Full buffers pass the DU only.
     """
     first, end = sum(pair.calls[:-1]), sum(pair.calls)
     span = float(end - first)
@@ -136,10 +134,14 @@ def figures(pair: Pair) -> dict[str, tuple[float, float]]:
             out[f"delay_mean_{name}"] = float(delays[0].mean()), float(delays[1].mean())
             out[f"delay_p99_{name}"] = float(np.quantile(delays[0], 0.99)), float(np.quantile(delays[1], 0.99))
             out[f"packets_{name}"] = float(delays[0].size), float(delays[1].size)
-    slots = [slot for slot in run.slots if slot.number >= first]
-    seen = [slot.number if slot.outcome == "skipped" else slot.start_ms for slot in run.slots]
-    until = max(seen[:first], default=-1.0), max(seen)
-    jobs = [job for job in run.cu_jobs if until[0] < job.arrived_ms <= until[1]]
+    if pair.by_event:
+        slots = [slot for slot in run.slots if first <= slot.start_ms < end]
+        jobs = [job for job in run.cu_jobs if first <= job.arrived_ms < end]
+    else:
+        slots = [slot for slot in run.slots if slot.number >= first]
+        seen = [slot.number if slot.outcome in {"skipped", "down"} else slot.start_ms for slot in run.slots]
+        until = max(seen[:first], default=-1.0), max(seen)
+        jobs = [job for job in run.cu_jobs if until[0] < job.arrived_ms <= until[1]]
     pairs = {
         "cpu_du": ("cpu_ms_du", sum(slot.cpu_ms for slot in slots)),
         "stall_du": ("stall_ms_du", sum(slot.stall_ms for slot in slots)),
@@ -150,11 +152,13 @@ def figures(pair: Pair) -> dict[str, tuple[float, float]]:
         "cpu_cu": ("cpu_ms_cu", sum(job.cpu_ms for job in jobs)),
         "stall_cu": ("stall_ms_cu", sum(job.stall_ms for job in jobs)),
     }
-    if slots and any(slot.full_buffer_bits[0] for slot in slots):
+    full = any(slot.full_buffer_bits[0] for slot in slots)
+    if full or not pair.has_cu:
         del pairs["cpu_cu"], pairs["stall_cu"]
+    if full:
         pairs["bits_dl"] = "delivered_bits_dl", sum(slot.full_buffer_bits[0] for slot in slots)
         pairs["bits_ul"] = "delivered_bits_ul", sum(slot.full_buffer_bits[1] for slot in slots)
-    out |= {name: (float(counters[column][0]) / span, value / span) for name, (column, value) in pairs.items()}
+    out |= {name: (float(counters[column][pair.cell]) / span, value / span) for name, (column, value) in pairs.items()}
     return out
 
 
@@ -169,16 +173,18 @@ def measure(settings: Settings, _: Yardstick) -> dict[str, Any]:
     calls = (1000, 2000) if settings.quick else (1000, 5000)
     seeds = range(settings.seed, settings.seed + (1 if settings.quick else 2))
     worst: dict[str, tuple[float, str]] = {}
-    for name, case in CASES.items():
-        pairs = [figures(run_both(case, seed, calls)) for seed in seeds]
+    for name, case in ({**CASES, **MECHANISMS}).items():
+        pairs = [figures(pair) for seed in seeds for pair in run_cells(case, seed, calls)]
         worst[name] = max(
             (float(relative_error(figure, *both)), figure) for pair in pairs for figure, both in pair.items()
         )
-    error, figure, name = max((*worst[name], name) for name in CASES)
+    error, figure, name = max((*worst[name], name) for name in worst)
     return {
         "worst_relative_error": error,
         "worst_in": f"{figure} of {name}",
-        "worst_without_overload": max(worst[name][0] for name, case in CASES.items() if not case.overload),
+        "worst_without_overload": max(
+            worst[name][0] for name, case in ({**CASES, **MECHANISMS}).items() if not case.overload
+        ),
         "simulated_s_per_case": len(seeds) * calls[-1] / 1000.0,
         **{f"error_{name}": error for name, (error, _) in worst.items()},
     }

@@ -119,6 +119,10 @@ class Du:
         k, start = 0, 0.0
         while start < len(self.slot_noise):
             yield env.timeout(start - env.now)
+            if self.down_from <= start < self.down_until:
+                self._lose_all()
+                start = self.down_until
+                continue
             self.down = False
             yield from self._slot(k, start, start)
             message_ms = 2.0 * self.fronthaul_ms
@@ -129,10 +133,6 @@ class Du:
                 else:
                     message_ms = 2.0 * max(self.fronthaul_ms + self._fronthaul.jitter_ms(k, noise), 0.0)
             start = max(start + 1.0 / step.pace_cap, env.now + message_ms)
-            if self.down_from <= start < self.down_until:
-                yield env.timeout(max(self.down_from - env.now, 0.0))
-                self._lose_all()
-                start = self.down_until
             k += 1
 
     def _lose_all(self) -> None:
@@ -177,7 +177,7 @@ class Du:
                 plans[way] = mac.plan(way, n, due, start)
                 prb[way] = float(sum(grant.prb for grant in plans[way]))
                 costly[way] = mac.work_prb(way, plans[way])
-        work = self._work_ms(n, due, prb, costly) * (du.late_cost if late else 1.0)
+        work = self._work_ms(due, prb, costly) * (du.late_cost if late else 1.0)
         pauses = yield from self.cpu.run(work, self.parallelism, resume_ms=du.resume_ms)
         work += du.resume_ms * len(pauses)
         if real_time and sum(pauses) > 1.0:  # the UEs' feedback for what was in flight found nobody listening
@@ -207,7 +207,7 @@ class Du:
         mac.end_slot()
         self._record(n, "ok", start, work, pauses, (prb[0], prb[1]), again, (bits[0], bits[1]))
 
-    def _work_ms(self, n: int, due: float, prb: Sequence[float], costly: Sequence[float]) -> float:
+    def _work_ms(self, due: float, prb: Sequence[float], costly: Sequence[float]) -> float:
         du = self.cell.du
         if self.held_work_ms is not None:
             return self.held_work_ms * self.contention
@@ -215,7 +215,7 @@ class Du:
         for way, fixed_ms, full_ms in ((DOWN, du.dl_fixed_ms, du.dl_full_ms), (UP, du.ul_fixed_ms, du.ul_full_ms)):
             if prb[way] > 0.0:
                 work += fixed_ms + full_ms * costly[way] / self.cell.n_prb
-        noise = float(self.slot_noise[n] * self.slow[int(due) // SLOW_BLOCK_MS])
+        noise = float(self.slot_noise[int(due)] * self.slow[int(due) // SLOW_BLOCK_MS])
         return work * noise * self.factor * self.contention
 
     def _on_fronthaul(self, n: int) -> bool:
@@ -237,8 +237,10 @@ class Du:
 
     def _air(self, packet: Packet, due: float) -> Process:
         """Take a downlink packet through the DU's pipeline, the fronthaul and a slot on the air."""
-        at = due + self.cell.dl_pipeline_ms + self.fronthaul_ms + 1.0
-        yield self.env.timeout(at - self.env.now)
+        ready = due + self.cell.dl_pipeline_ms
+        if self.cell.lock_step is not None:  # the next message cannot carry what is not done yet
+            ready = max(ready, self.env.now)
+        yield self.env.timeout(ready + self.fronthaul_ms + 1.0 - self.env.now)
         self.deliver(packet)
 
     def _record(

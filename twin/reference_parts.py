@@ -63,10 +63,11 @@ def draw(cells: Sequence[CellParameters], streams: Mapping[str, np.random.Genera
     g = len(cells)
     phase = streams["phase"]
     du_refill, cu_refill = phase.uniform(0.0, CFS_PERIOD_MS, g), phase.uniform(0.0, CFS_PERIOD_MS, g)
-    senders = phase.uniform(0.0, 1.0, (g, 2, max(cell.n_ue for cell in cells)))
+    senders = phase.uniform(0.0, 1.0, (g, 2, max(max(cell.n_ue, cell.ue_slots) for cell in cells)))
     slot = streams["slot"].standard_normal((slots, g)).T
     # A DU's last slot may end, and its CU work, up to a block later.
     blocks = -(-slots // SLOW_BLOCK_MS) + 1
+    link_keys = streams["links"].integers(0, 1 << 32, g) if "links" in streams else [0] * g
     slow_du, slow_cu = (streams[name].standard_normal((blocks + 1, g)).T for name in ("slow_du", "slow_cu"))
     return tuple(
         Draws(
@@ -76,6 +77,7 @@ def draw(cells: Sequence[CellParameters], streams: Mapping[str, np.random.Genera
             slot_normal=slot[c],
             slow_du_normal=slow_du[c],
             slow_cu_normal=slow_cu[c],
+            link_key=int(link_keys[c]),
         )
         for c in range(g)
     )

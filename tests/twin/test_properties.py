@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from twin.power import PowerParameters
 from twin.ran import RunPlan, RunRecord, simulate
 from twin.scenario import Scenario, load_scenario
 
@@ -62,15 +61,3 @@ def test_a_limit_above_all_demand_moves_nothing_at_all(kind: str) -> None:
     for name, values in plenty.metrics.items():
         if not name.startswith("cap_cu"):  # which is what the limit would allow, used or not
             assert np.array_equal(values, more.metrics[name], equal_nan=True), name
-
-
-@pytest.mark.parametrize("exponent", [1.0, 1.4, 2.0])
-def test_expected_power_never_falls_with_use(exponent: float) -> None:
-    power = PowerParameters(
-        idle_w=80.0, busy_w=140.0, exponent=exponent, noise_w=0.0, drift_w=0.0, drift_correlation_s=60.0
-    )
-    watts = [power.mean_w(cores, 16.0) for cores in np.linspace(0.0, 20.0, 81)]
-
-    assert watts[0] == 80.0
-    assert watts[-1] == pytest.approx(140.0)
-    assert all(later >= before for before, later in pairwise(watts))
