@@ -34,6 +34,7 @@ def add_simulate_command(commands: Commands[Parser]) -> None:
         "  rantwin simulate cpu-allocation --do cpu_du_1=0.5 --do cpu_cu=0.4     one DU; every CU\n"
         "  rantwin simulate traffic-steering --passive --windows 240             an hour as it comes\n"
         "  rantwin simulate --counterfactual runs/simulations/<run> --do cpu_du_1=0.5\n"
+        "  rantwin simulate zmq --trace-in measurements.csv\n"
         "  rantwin simulate my.toml --seed 3 --json --out my-run",
     )
     parser.add_argument(
@@ -74,6 +75,13 @@ def add_simulate_command(commands: Commands[Parser]) -> None:
         help="with --counterfactual: keep every other control where it was in each window, whoever set it",
     )
     parser.add_argument(
+        "--trace-in",
+        type=Path,
+        metavar="CSV",
+        help="recorded windows in the columns of the public 5G data set: simulate SCENARIO under the loads and limits "
+        "that were recorded, and show both side by side",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="write there (default: a new folder in runs/simulations)"
     )
     parser.add_argument("--figures", action="store_true", help="also write every plot as an SVG file of its own")
@@ -84,10 +92,11 @@ def add_simulate_command(commands: Commands[Parser]) -> None:
 def simulate_command(args: argparse.Namespace) -> int:
     """Simulate and write what came out."""
     from tui.progress import choose_progress
-    from tui.simulate_files import claim_folder, write_simulation
+    from tui.simulate_files import check_out, claim_folder, write_simulation
     from tui.simulate_summary import summary_lines, summary_of
     from tui.stopping import StoppableProgress, stoppable
 
+    check_out(args.out)  # before it begins, not when it is done
     try:
         with stoppable() as stopping:
             simulation = _simulated(args, StoppableProgress(choose_progress(quiet=args.quiet), stopping))
@@ -106,6 +115,7 @@ def simulate_command(args: argparse.Namespace) -> int:
 def _simulated(args: argparse.Namespace, progress: Progress) -> Simulation:
     from tui.simulate import SimulationRequest, run_simulation
     from tui.simulate_again import CounterfactualRequest, run_counterfactual
+    from tui.simulate_recorded import run_beside_recording
 
     if args.counterfactual is not None:
         for option, given in {"SCENARIO": args.scenario, "--passive": args.passive, "--windows": args.windows}.items():
@@ -116,6 +126,13 @@ def _simulated(args: argparse.Namespace, progress: Progress) -> Simulation:
         )
     if args.scenario is None:
         raise InputError("say which: a name ('rantwin scenarios' lists them) or a .toml file", key="SCENARIO")
+    if args.trace_in is not None:
+        for option, wanted in {"--passive": args.passive, "--do": args.do, "--runs": args.runs != 1}.items():
+            if wanted:
+                raise InputError("a recording says what comes when: leave it out", key=option)
+        return run_beside_recording(
+            args.scenario, args.trace_in, seed=args.seed, windows=args.windows, progress=progress
+        )
     request = SimulationRequest(
         scenario=args.scenario,
         seed=args.seed,
@@ -134,6 +151,7 @@ def _command(args: argparse.Namespace) -> str:
         return shlex.join(["rantwin", "simulate", *what, *(word for do in args.do for word in ("--do", do))])
     words = ["rantwin", "simulate", str(args.scenario), *(word for do in args.do for word in ("--do", do))]
     words += ["--passive"] if args.passive else []
+    words += ["--trace-in", str(args.trace_in)] if args.trace_in is not None else []
     words += ["--windows", str(args.windows)] if args.windows is not None else []
     words += ["--runs", str(args.runs)] if args.runs != 1 else []
     return shlex.join([*words, "--seed", str(args.seed)])

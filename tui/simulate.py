@@ -53,8 +53,10 @@ class Simulation:
     wall_s: float
     notes: Sequence[str] = field(default_factory=tuple)
     factual: Windows | None = None
-    """Of a counterfactual: what happened in fact, window for window."""
+    """Of a counterfactual: what happened in fact, window for window; of a run beside a recording: that."""
     factual_of: str = ""
+    recorded: bool = False
+    """Whether `factual` was recorded on something else than the twin."""
     may_move: frozenset[str] = frozenset()
     """Of a counterfactual: what the causal graph lets do() move."""
 
@@ -62,6 +64,15 @@ class Simulation:
     def simulated_s(self) -> float:
         """The simulated time, warm-up and settling included."""
         return float(self.windows.end_s[-1])
+
+    @property
+    def regime(self) -> str:
+        """What the load does and who sets the controls, in a few words."""
+        if self.recorded:
+            return "loads and limits as recorded"
+        if self.passive:
+            return "load as it comes, controls set by whoever sets them"
+        return "operating load, controls held"
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -73,7 +84,7 @@ class Simulation:
             "runs": int(self.windows.run[-1]) + 1,
             "controls": dict(self.do.controls),
             "held": dict(self.do.held),
-            **({"counterfactual_of": self.factual_of} if self.factual_of else {}),
+            **({"recorded" if self.recorded else "counterfactual_of": self.factual_of} if self.factual_of else {}),
         }
 
 

@@ -26,7 +26,7 @@ from tui.simulate_page import simulation_page
 from tui.simulate_summary import summary_of
 from tui.window_store import PASSIVE, write_windows
 
-__all__ = ["SIMULATIONS", "claim_folder", "write_simulation"]
+__all__ = ["SIMULATIONS", "check_out", "claim_folder", "write_simulation"]
 
 SIMULATIONS = "simulations"
 """Where simulations go inside the folder of runs."""
@@ -34,10 +34,10 @@ _FORMAT = 1
 
 
 def claim_folder(out: Path | None, runs_dir: Path, name: str, now: datetime) -> Path:
-    """Make the folder that a simulation will be written to, before it begins: a full disk or a typing error shows now.
+    """Make the folder that a simulation is written to: the one that was asked for, or a new one.
 
     Raises:
-        InputError: it holds something already that is no simulation.
+        InputError: see `check_out`.
     """
     if out is None:
         stem = runs_dir / SIMULATIONS / f"{now:%Y%m%d-%H%M%S}-{name}"
@@ -47,10 +47,17 @@ def claim_folder(out: Path | None, runs_dir: Path, name: str, now: datetime) -> 
                 path.mkdir(parents=True)
                 return path
         raise InputError("too many simulations of this second", source=str(stem.parent))
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "simulation.json").is_file())):
-        raise InputError("must be a new folder, an empty one, or that of a simulation", key="--out", value=str(out))
+    check_out(out)
     out.mkdir(parents=True, exist_ok=True)
     return out
+
+
+def check_out(out: Path | None) -> None:
+    """Raise InputError if the folder holds something already that is no simulation."""
+    if out is None or not out.exists():
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not (out / "simulation.json").is_file()):
+        raise InputError("must be a new folder, an empty one, or that of a simulation", key="--out", value=str(out))
 
 
 def write_simulation(simulation: Simulation, folder: Path, *, figures: bool = False, command: str = "") -> list[Path]:

@@ -15,6 +15,7 @@ from tui.progress import duration
 from tui.report_html import note, table
 from tui.simulate import Simulation
 from tui.simulate_panels import Plots, plots_of
+from tui.simulate_recorded import errors_of
 from tui.simulate_summary import effects_of, headline_of, statistics_of
 
 __all__ = ["simulation_page"]
@@ -29,6 +30,7 @@ def simulation_page(simulation: Simulation, summary: Mapping[str, Any]) -> tuple
     plots = plots_of(simulation)
     scenario = simulation.scenario
     sections = [
+        ("errors", "Beside the recording", _errors(simulation)),
         ("effects", "What do() changes", _effects(simulation)),
         ("windows", "Windows", _windows(plots)),
         ("events", "What happened", _events(simulation)),
@@ -58,7 +60,7 @@ def _facts(simulation: Simulation) -> str:
     facts = [
         (str(len(simulation.windows)), f"windows of {number(window_s)} s, {duration(simulation.simulated_s)} in all"),
         (str(len(gnbs)), f"gNBs on {len(simulation.scenario.topology.hosts)} hosts"),
-        ("passive" if simulation.passive else "trial", _regime(simulation)),
+        ("passive" if simulation.passive else "recorded" if simulation.recorded else "trial", simulation.regime),
         (str(len(simulation.events)), "events besides"),
     ]
     return (
@@ -68,17 +70,11 @@ def _facts(simulation: Simulation) -> str:
     )
 
 
-def _regime(simulation: Simulation) -> str:
-    if simulation.passive:
-        return "load as it comes, whoever sets the controls at work"
-    return "at the operating load, controls held"
-
-
 def _windows(plots: Plots) -> str:
     legend = (
         "Grey: what was offered or allowed. Line: what came of it. Red ticks: windows in which φ's part on it breaks."
     )
-    legend += " Dashed: what happened in fact." if plots.compared else ""
+    legend += " Dashed: what happened in fact, or was recorded." if plots.compared else ""
     legend += " Dots above: events; point at one to read it." if plots.marked else ""
     body = "".join(
         f"<details{' open' if is_open else ''}><summary>{escape(title)}</summary>"
@@ -88,13 +84,28 @@ def _windows(plots: Plots) -> str:
     return f'<p class="explain">{escape(legend)}</p>{body}'
 
 
+def _errors(simulation: Simulation) -> str:
+    if not simulation.recorded:
+        return ""
+    rows = [
+        (name, error["windows"], *(_number(error[key]) for key in ("bias", "rmse", "nrmse")))
+        for name, error in errors_of(simulation).items()
+    ]
+    explain = (
+        f"The twin under the loads and limits of {simulation.factual_of}, window by window. NRMSE: RMSE over the range "
+        "of what was recorded (5 to 95 %)."
+    )
+    head = ("metric", "windows", "bias", "RMSE", "NRMSE")
+    return f'<p class="explain">{escape(explain)}</p>' + table(head, rows[:_MOST_ROWS])
+
+
 def _effects(simulation: Simulation) -> str:
-    if simulation.factual is None:
+    if simulation.factual is None or simulation.recorded:
         return ""
     effects = effects_of(simulation)
     rows = [(name, *(_number(effect[key]) for key in ("mean", "min", "max"))) for name, effect in effects.items()]
     explain = (
-        f"The same runs as in {simulation.factual_of}, on the same noise, with do() from the first window on: what differs "
+        f"The runs of {simulation.factual_of} on the same noise, with do() from the first window on: what differs "
         "from what happened, over the windows. What is not here did not move at all."
     )
     return f'<p class="explain">{escape(explain)}</p>' + table(

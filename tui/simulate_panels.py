@@ -114,12 +114,11 @@ def _timeline(simulation: Simulation) -> Timeline:
             Mark(at=float(np.clip(at, rows[0], rows[-1] + 1)), text=f"{event.kind} {event.subject} {values}".strip())
         )
     words = simulation.do.words()
-    caption = "load as it comes, controls set by whoever sets them" if simulation.passive else "at the operating load"
     return Timeline(
         trial=np.full(n, -1, dtype=np.int64),
         failed=frozenset(),
         window_s=length,
-        caption=f"{caption}{f', do({words})' if words else ''}",
+        caption=f"{simulation.regime}{f', do({words})' if words else ''}",
         marks=marks,
         splits=[int(row) + 1 for row in np.flatnonzero(np.diff(windows.run))],
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tui.figures.svg import number
 from tui.progress import duration
 from tui.simulate import Simulation, robustness_of
+from tui.simulate_recorded import errors_of
 
 __all__ = ["effects_of", "headline_of", "statistics_of", "summary_lines", "summary_of"]
 
@@ -67,13 +68,17 @@ def summary_of(simulation: Simulation) -> dict[str, Any]:
         "events": len(simulation.events),
         "metrics": {name: statistics_of(values) for name, values in simulation.windows.metrics.items()},
         "hidden": {name: statistics_of(values) for name, values in simulation.hidden.items()},
-        **({} if simulation.factual is None else _effects(simulation)),
+        **_compared(simulation),
         "calibration_id": scenario.calibration_id,
         "notes": list(simulation.notes),
     }
 
 
-def _effects(simulation: Simulation) -> dict[str, Any]:
+def _compared(simulation: Simulation) -> dict[str, Any]:
+    if simulation.factual is None:
+        return {}
+    if simulation.recorded:
+        return {"errors": errors_of(simulation)}
     effects = effects_of(simulation)
     return {"effects": dict(effects), "moved_against_the_graph": sorted(set(effects) - simulation.may_move)}
 
@@ -95,16 +100,18 @@ def headline_of(simulation: Simulation) -> str:
 def summary_lines(simulation: Simulation) -> list[str]:
     """Return what people want to know first."""
     scenario, windows = simulation.scenario, simulation.windows
-    under = "passive load, whoever sets controls at work" if simulation.passive else "operating load, controls held"
     words = simulation.do.words()
     lines = [
-        f"{scenario.name}, seed {simulation.seed}: {len(windows)} windows of {scenario.window.length_s:g} s, {under}"
-        + (f", do({words})" if words else ""),
+        f"{scenario.name}, seed {simulation.seed}: {len(windows)} windows of {scenario.window.length_s:g} s, "
+        f"{simulation.regime}{f', do({words})' if words else ''}",
         f"{duration(simulation.simulated_s)} simulated in {simulation.wall_s:.1f} s",
         headline_of(simulation),
     ]
     if simulation.factual is not None:
-        lines.append(f"counterfactual of {simulation.factual_of}: {_effect_words(simulation)}")
+        words = _error_words(simulation) if simulation.recorded else _effect_words(simulation)
+        of = "beside" if simulation.recorded else "counterfactual of"
+        lines.append(f"{of} {simulation.factual_of}: {words}")
+        lines += [f"  ! {note}" for note in simulation.notes if simulation.recorded and note not in scenario.notes]
     cells = scenario.topology.gnbs
     for gnb in cells[:_MOST_CELLS]:
         lines.append(f"  gNB {gnb.cell}: {_cell_words(simulation, gnb.cell, gnb.cu)}")
@@ -128,6 +135,19 @@ def _effect_words(simulation: Simulation) -> str:
     words = [f"{name} {number(e['mean'], 3)}" for name, e in targets.items()]
     shown = ", ".join(words[:_MOST_EFFECTS]) + (", ..." if len(words) > _MOST_EFFECTS else "")
     return f"{len(effects)} variables moved" + (f"; mean effects: {shown}" if shown else "")
+
+
+def _error_words(simulation: Simulation) -> str:
+    errors = errors_of(simulation)
+    kinds: dict[str, list[float]] = {}
+    for name, error in errors.items():
+        kinds.setdefault(name.rpartition("_")[0], []).append(error["nrmse"])
+    words = [
+        f"{kind} {number(100 * float(np.nanmedian(values)), 1)} %"
+        for kind, values in kinds.items()
+        if np.any(np.isfinite(values))
+    ]
+    return f"{len(errors)} metrics compared" + (f"; NRMSE (median over cells): {', '.join(words)}" if words else "")
 
 
 def _mean(simulation: Simulation, name: str, digits: int = 3) -> str:
