@@ -14,7 +14,9 @@ from twin.kernel import advance_alone
 from twin.kernel_together import advance_together
 from twin.parameters import CFS_PERIOD_MS, CellParameters, GrantPolicy
 from twin.plane_compute import PlaneCompute
+from twin.plane_radio import PlaneRadio
 from twin.slow_noise import SLOW_BLOCK_MS, SlowNoise
+from twin.ue_slots import UeSlots
 
 __all__ = ["Counters", "DataPlane", "PacketLog"]
 
@@ -39,7 +41,7 @@ class PacketLog:
     uplink: FloatArray
 
 
-class DataPlane(PlaneCompute):
+class DataPlane(PlaneRadio, UeSlots, PlaneCompute):
     """All cells' slots and packets from time 0 on; `advance` moves them, everything else is set between two calls.
 
     `streams` names one generator per source of chance: `slot` (demand from slot to slot), `slow_du`, `slow_cu` (slow
@@ -67,7 +69,7 @@ class DataPlane(PlaneCompute):
         self.cells = tuple(cells)
         self.now_ms = 0
         g = len(cells)
-        n_ue = max(c.n_ue for c in cells)
+        n_ue = max(max(c.n_ue, c.ue_slots) for c in cells)
         places = 1 << (max(c.buffer_packets for c in cells) + 8).bit_length()  # rings are addressed by a mask
         self._streams = dict(streams)
         self._par = np.zeros((g, kn.N_PAR))
@@ -90,9 +92,8 @@ class DataPlane(PlaneCompute):
         phase = self._streams["phase"]
         self._st[:, kn.S_DU_END] = phase.uniform(0.0, CFS_PERIOD_MS, g)
         self._st[:, kn.S_CU_END] = phase.uniform(0.0, CFS_PERIOD_MS, g)
-        self._phase = phase.uniform(0.0, 1.0, (g, 2, n_ue))
-        self._ue[:, :, :, kn.U_NEXT] = np.inf
-        self._ue[:, :, :, kn.U_TRANSIT] = -1.0
+        self._set_up_ues(phase.uniform(0.0, 1.0, (g, 2, n_ue)))
+        self._set_up_radio(n_ue)
         tau_ms = np.array([cell.du.slow_tau_ms for cell in cells])
         self._slow_du, self._slow_cu = (
             SlowNoise(self._streams[name], sd=np.array(sd), tau_ms=tau_ms)
@@ -107,8 +108,8 @@ class DataPlane(PlaneCompute):
         wire_kbit = cell.packet_bits * links.overhead / 1000.0
         pucch = cell.pucch_prb * (1.0 if cell.cap_prb_dl > 0 else 0.35)
         for column, value in {
-            kn.P_NUE: cell.n_ue, kn.P_NPRB: cell.n_prb, kn.P_BPP_DL: cell.bits_per_prb_dl, kn.P_BPP_UL:
-            cell.bits_per_prb_ul,
+            kn.P_NUE: max(cell.n_ue, cell.ue_slots), kn.P_NPRB: cell.n_prb,
+            kn.P_BPP_DL: cell.bits_per_prb_dl, kn.P_BPP_UL: cell.bits_per_prb_ul,
             kn.P_CAP_DL: cell.cap_prb_dl, kn.P_CAP_UL: min(cell.cap_prb_ul, cell.n_prb - pucch), kn.P_BITS:
             cell.packet_bits,
             kn.P_BATCH: cell.grant_policy is GrantPolicy.BATCH, kn.P_BATCH_MS: cell.batch_ms,
@@ -130,24 +131,10 @@ class DataPlane(PlaneCompute):
             p[column] = value
 
     def set_load(self, cell: int, *, dl_mbps: float, ul_mbps: float) -> None:
-        """Set what is offered at the senders of a cell in Mbit/s, shared equally by its UEs."""
-        for way, column, mbps in ((0, kn.P_IV_DL, dl_mbps), (1, kn.P_IV_UL, ul_mbps)):
-            if not 0.0 <= mbps <= 1e5:
-                raise InputError("must lie in 0 to 100000 Mbit/s", key="load", value=mbps)
-            n_ue = self.cells[cell].n_ue
-            old = self._par[cell, column]
-            new = self.cells[cell].packet_bits * n_ue / (mbps * 1000.0) if mbps > 0.0 else np.inf
-            due = self._ue[cell, way, :n_ue, kn.U_NEXT]
-            if not np.isfinite(new):
-                if np.isfinite(old):  # remember how far each sender was
-                    self._phase[cell, way, :n_ue] = np.clip((due - self.now_ms) / old, 0.0, 1.0)
-                due[due > self.now_ms] = np.inf  # what was sent before is on its way
-            elif np.isfinite(old):
-                ahead = np.maximum(due - self.now_ms, 0.0)
-                due += ahead * (new / old - 1.0)
-            else:
-                due[:] = self.now_ms + self._phase[cell, way, :n_ue] * new
-            self._par[cell, column] = new
+        """Set what is offered at the senders of a cell in Mbit/s, shared equally by the UEs attached."""
+        there = self.attached(cell)
+        for way, mbps in ((0, dl_mbps), (1, ul_mbps)):
+            self._set_senders(cell, way, there, mbps, len(there))
 
     def advance(self, n_slots: int) -> None:
         """Move all cells on by `n_slots` slots of 1 ms."""
@@ -170,13 +157,16 @@ class DataPlane(PlaneCompute):
             if self._back:
                 noise = np.concatenate([self._late_noise[:, self._late_noise.shape[1] - back :], noise], axis=1)
                 self._late_noise = noise[:, -self._back :].copy()
+            radio = self._radio(first, last)
             for advance, rows in ((advance_alone, self._alone), (advance_together, self._heads)):
                 if rows.size:
                     advance(
                         self.now_ms, step, rows, self._follow, self._par, self._st, self._counters, self._ue, self._cnt,
                         self._sent, self._ready, self._pend, self._f1, self._hist, self._give, self._line, noise,
-                        slow_du, slow_cu, back, self._log, self._n_log,
+                        slow_du, slow_cu, back, self._log, self._n_log, radio,
                     )  # fmt: skip
+            if radio is not None and self._with_air.any():
+                self._note_radio(radio[4], first, step)
             self.now_ms += step
             n_slots -= step
 
@@ -200,8 +190,9 @@ class DataPlane(PlaneCompute):
             queued = counts[:, :, kn.C_IN].sum(axis=1) * bits - counts[:, :, kn.C_SENT].sum(axis=1)
             columns[f"backlog_bits_{name}"] = queued
             columns[f"delay_p99_ms_{name}"] = _quantile(self._hist[:, way], 0.99)
-            jitter = [self._ue[c, way, : cell.n_ue, kn.U_JITTER].mean() for c, cell in enumerate(self.cells)]
-            columns[f"jitter_ms_{name}"] = np.array(jitter)
+            jitter = [self._ue[c, way, here, kn.U_JITTER] for c, here in enumerate(self._attached)]
+            columns[f"jitter_ms_{name}"] = np.array([ues.mean() if ues.size else 0.0 for ues in jitter])
+        columns |= self._take_radio_counters()
         self._counters[:] = 0.0
         self._hist[:] = 0
         return Counters(columns)

@@ -60,7 +60,7 @@ __all__ = ["advance_alone"]
 def _cell(
     c: int, first: int, n_slots: int, follow: Any, par: Any, st: Any, counters: Any, p: Any, s: Any, k: Any, ue: Any,
     cnt: Any, sent: Any, ready: Any, pend: Any, f1: Any, hist: Any, give_dl: Any, give_ul: Any, line: Any, noise: Any,
-    slow_du: Any, slow_cu: Any, back: int, log: Any, n_log: Any,
+    slow_du: Any, slow_cu: Any, back: int, log: Any, n_log: Any, radio: Any,
 ) -> None:  # fmt: skip
     packets = p[P_FULL_DL] == 0.0 or p[P_FULL_UL] == 0.0
     next_c, next_u, next_send, at_dl = next_downlink(c, follow, par, st, ue, line)
@@ -96,9 +96,12 @@ def _cell(
             skip(a, p, s, k)
             continue
         factor = noise[c, n - first + back] * slow_du[c, n // 100 - (first - back) // 100] * p[P_DU_FACTOR]
-        done, served = begin(c, a, start, factor, p, s, k, ue, cnt, sent, ready, f1, give_dl, give_ul)
+        block = n // 100 - (first - back) // 100
+        done, served = begin(c, a, start, factor, p, s, k, ue, cnt, sent, ready, f1, give_dl, give_ul, n, block, radio)
         if served:
-            finish(c, n, a, done, p, s, k, ue, cnt, sent, ready, pend, f1, hist, give_dl, give_ul, line, log, n_log)
+            finish(
+                c, n, a, done, p, s, k, ue, cnt, sent, ready, pend, f1, hist, give_dl, give_ul, line, log, n_log, radio
+            )
     close_call(c, float(first + n_slots), n_slots, p, s, k, ue, cnt, sent)
 
 
@@ -109,7 +112,7 @@ def advance_alone(
     sent: NDArray[np.float64], ready: NDArray[np.float64], pend: NDArray[np.float64], f1: NDArray[np.float64],
     hist: NDArray[np.int64], give: NDArray[np.int64], line: NDArray[np.float64], noise: NDArray[np.float64],
     slow_du: NDArray[np.float64], slow_cu: NDArray[np.float64], back: int, log: NDArray[np.float64],
-    n_log: NDArray[np.int64],
+    n_log: NDArray[np.int64], radio: tuple[NDArray[np.float64], ...] | None,
 ) -> None:  # fmt: skip
     """Move cells in real time that have a CU of their own from ms `first` on by `n_slots` ms, in place.
 
@@ -118,7 +121,8 @@ def advance_alone(
     u, q), ready (g, u, q), pend and f1 (g, places, 3), hist (g, 2, DELAY_BINS), give (g, 2, u), line (g, N_LINES,
     N_LINE), noise (g, n_slots + back), slow_du (g, blocks of 100 ms touched by these), slow_cu (g, those touched from
     `first` on with one block more on either side), log (g, 2, packets, 2) and n_log (g, 2). Noise begins `back` ms
-    before `first`, for slots that begin late.
+    before `first`, for slots that begin late. `radio` is that of `twin.plane_radio`; without one the kernel is compiled
+    without what it costs.
     """
     for c in cells:
         _cell(
@@ -148,4 +152,5 @@ def advance_alone(
             back,
             log,
             n_log,
+            radio,
         )

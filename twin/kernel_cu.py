@@ -42,7 +42,6 @@ from twin.kernel_layout import (
     P_CU_QUOTA,
     P_HOLD_CU_STALL,
     P_HOLD_CU_WORK,
-    P_IV_DL,
     P_KEY,
     P_MH,
     P_MH_SER,
@@ -65,7 +64,7 @@ from twin.kernel_layout import (
     U_NEXT,
 )  # fmt: skip
 from twin.kernel_links import cross
-from twin.kernel_queues import deliver
+from twin.kernel_queues import deliver, emit
 
 __all__ = ["drain_cu", "next_downlink"]
 
@@ -149,7 +148,7 @@ def drain_cu(
                     line[h, LINE_BH_DL], p[P_KEY], 8 * LINE_BH_DL, sent_at, s[S_BH_DL], par[c, P_BH_SER], p[P_BH], False
                 )
             counters[c, K_OFF_DL] += par[c, P_BITS]
-            ue[c, 0, u, U_NEXT] += par[c, P_IV_DL]
+            emit(c, 0, u, ue)
             next_c, next_u, next_send, at_dl = next_downlink(h, follow, par, st, ue, line)
             if reached < 0.0:
                 counters[c, K_DROP_DL] += 1.0

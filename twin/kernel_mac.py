@@ -30,7 +30,7 @@ from twin.kernel_layout import (
 from twin.kernel_links import cross
 from twin.kernel_queues import deliver
 
-__all__ = ["grant", "send"]
+__all__ = ["grant", "hand_on", "send"]
 
 
 @inlined
@@ -93,14 +93,44 @@ def grant(
 
 
 @inlined
+def hand_on(
+    c: int, way: int, u: int, upto: int, at: float, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, pend: Any,
+    hist: Any, line: Any, log: Any, n_log: Any,
+) -> None:  # fmt: skip
+    """Let the packets of a UE go whose bits all lie before `upto`: delivered (down), or on their way to the CU (up)."""
+    bits = int(p[P_BITS])
+    ring = sent.shape[3] - 1
+    pending = pend.shape[1] - 1
+    while (cnt[c, way, u, C_DONE] + 1) * bits <= upto:
+        sent_at = sent[c, way, u, cnt[c, way, u, C_DONE] & ring]
+        cnt[c, way, u, C_DONE] += 1
+        if way == 0:
+            deliver(c, 0, u, sent_at, at, ue, k, hist, p[P_BITS], log, n_log)
+        else:
+            if line[c, LINE_MH_UL, L_ON] == 0.0:
+                s[S_MH_UL] = max(at, s[S_MH_UL]) + p[P_MH_SER]
+                reached = s[S_MH_UL] + p[P_MH]
+            else:
+                reached, s[S_MH_UL] = cross(
+                    line[c, LINE_MH_UL], p[P_KEY], 8 * LINE_MH_UL, at, s[S_MH_UL], p[P_MH_SER], p[P_MH], False
+                )
+                if reached < 0.0:
+                    k[K_DROP_UL] += 1.0
+                    k[K_DROP_LINK_UL] += 1.0
+                    continue
+            place = int(s[S_PEND_TAIL]) & pending
+            pend[c, place, 0] = reached
+            pend[c, place, 1] = sent_at
+            pend[c, place, 2] = u
+            s[S_PEND_TAIL] += 1.0
+
+
+@inlined
 def send(
     c: int, way: int, at: float, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, pend: Any, hist: Any, give:
     Any, line: Any, log: Any, n_log: Any,
 ) -> None:  # fmt: skip
     """Take the granted bits from the queues; packets whose last bit went are delivered (down) or go to the CU (up)."""
-    bits = int(p[P_BITS])
-    ring = sent.shape[3] - 1
-    pending = pend.shape[1] - 1
     n_ue = int(p[P_NUE])
     u = int(s[S_RR]) - 1
     for _ in range(n_ue):
@@ -108,25 +138,4 @@ def send(
         if give[u] <= 0:
             continue
         cnt[c, way, u, C_SENT] += give[u]
-        while (cnt[c, way, u, C_DONE] + 1) * bits <= cnt[c, way, u, C_SENT]:
-            sent_at = sent[c, way, u, cnt[c, way, u, C_DONE] & ring]
-            cnt[c, way, u, C_DONE] += 1
-            if way == 0:
-                deliver(c, 0, u, sent_at, at, ue, k, hist, p[P_BITS], log, n_log)
-            else:
-                if line[c, LINE_MH_UL, L_ON] == 0.0:
-                    s[S_MH_UL] = max(at, s[S_MH_UL]) + p[P_MH_SER]
-                    reached = s[S_MH_UL] + p[P_MH]
-                else:
-                    reached, s[S_MH_UL] = cross(
-                        line[c, LINE_MH_UL], p[P_KEY], 8 * LINE_MH_UL, at, s[S_MH_UL], p[P_MH_SER], p[P_MH], False
-                    )
-                    if reached < 0.0:
-                        k[K_DROP_UL] += 1.0
-                        k[K_DROP_LINK_UL] += 1.0
-                        continue
-                place = int(s[S_PEND_TAIL]) & pending
-                pend[c, place, 0] = reached
-                pend[c, place, 1] = sent_at
-                pend[c, place, 2] = u
-                s[S_PEND_TAIL] += 1.0
+        hand_on(c, way, u, cnt[c, way, u, C_SENT], at, p, s, k, ue, cnt, sent, pend, hist, line, log, n_log)

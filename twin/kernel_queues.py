@@ -26,19 +26,19 @@ from twin.kernel_layout import (
     K_SLOTS,
     P_BITS,
     P_BUF,
-    P_IV_DL,
-    P_IV_UL,
     P_NUE,
     S_AHEAD_DL,
     S_DOWN,
     S_F1_HEAD,
     S_F1_TAIL,
+    U_INTERVAL,
     U_JITTER,
     U_NEXT,
+    U_STOP,
     U_TRANSIT,
 )  # fmt: skip
 
-__all__ = ["admit_downlink", "admit_uplink", "close_call", "deliver"]
+__all__ = ["admit_downlink", "admit_uplink", "close_call", "deliver", "emit"]
 
 
 @inlined
@@ -88,6 +88,13 @@ def admit_downlink(c: int, until: float, p: Any, s: Any, k: Any, cnt: Any, sent:
 
 
 @inlined
+def emit(c: int, way: int, u: int, ue: Any) -> None:
+    """Let a sender's next packet come an interval later, if it goes on until then."""
+    due = ue[c, way, u, U_NEXT] + ue[c, way, u, U_INTERVAL]
+    ue[c, way, u, U_NEXT] = due if due <= ue[c, way, u, U_STOP] else np.inf
+
+
+@inlined
 def admit_uplink(c: int, until: float, p: Any, k: Any, ue: Any, cnt: Any, sent: Any) -> None:
     """Put what the UEs have sent by `until` into their queues, as far as they have room."""
     ring = sent.shape[3] - 1
@@ -99,16 +106,17 @@ def admit_uplink(c: int, until: float, p: Any, k: Any, ue: Any, cnt: Any, sent: 
             else:
                 sent[c, 1, u, cnt[c, 1, u, C_IN] & ring] = ue[c, 1, u, U_NEXT]
                 cnt[c, 1, u, C_IN] += 1
-            ue[c, 1, u, U_NEXT] += p[P_IV_UL]
+            emit(c, 1, u, ue)
 
 
 @inlined
 def _sent_ahead(c: int, way: int, end: float, p: Any, ue: Any) -> float:
     """Return how many packets were taken that are sent after `end`, less those sent by `end` and not taken yet."""
     ahead = 0.0
-    if p[P_IV_DL + way] < np.inf:
-        for u in range(int(p[P_NUE])):
-            ahead += math.ceil((ue[c, way, u, U_NEXT] - end) / p[P_IV_DL + way]) - 1.0
+    for u in range(int(p[P_NUE])):
+        if ue[c, way, u, U_NEXT] < np.inf and ue[c, way, u, U_INTERVAL] < np.inf:
+            until = min(end, ue[c, way, u, U_STOP])
+            ahead += math.ceil((ue[c, way, u, U_NEXT] - until) / ue[c, way, u, U_INTERVAL]) - 1.0
     return ahead
 
 

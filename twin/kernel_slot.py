@@ -75,6 +75,7 @@ from twin.kernel_layout import (
 from twin.kernel_links import slot_delay
 from twin.kernel_mac import grant, send
 from twin.kernel_queues import admit_downlink, admit_uplink
+from twin.kernel_ues import average_rates, grant_ues, prepare, send_ues
 from twin.link_noise import RETRANSMIT_MS
 
 __all__ = ["begin", "due", "finish", "skip"]
@@ -102,7 +103,7 @@ def skip(a: float, p: Any, s: Any, k: Any) -> None:
 @inlined
 def begin(
     c: int, a: float, start: float, factor: float, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, ready: Any,
-    f1: Any, give_dl: Any, give_ul: Any,
+    f1: Any, give_dl: Any, give_ul: Any, number: int, block: int, radio: Any,
 ) -> tuple[float, bool]:  # fmt: skip
     """Grant what is there, and do the work of the slot that is due at `a` and starts at `start`.
 
@@ -122,20 +123,31 @@ def begin(
     late = real_time and start - a > p[P_DEADLINE]
     prb_dl = 0.0
     prb_ul = 0.0
+    cost_dl = 0.0
+    cost_ul = 0.0
+    if radio is not None:
+        prepare(c, block, p, give_dl, give_ul, radio)
     retx_dl = s[S_RETX_DL] > 0.0
     retx_ul = s[S_RETX_UL] > 0.0
     if cap_dl > 0.0:
         if retx_dl:
             prb_dl = s[S_LAST_DL]
+            cost_dl = prb_dl
         elif p[P_FULL_DL] != 0.0:
             prb_dl = cap_dl
+            cost_dl = prb_dl
+        elif radio is not None:
+            prb_dl, cost_dl = grant_ues(c, 0, number, start, start, cap_dl, p, s, cnt, sent, ready, give_dl, radio)
         else:
             prb_dl = grant(c, 0, start, cap_dl, p, s, cnt, sent, ready, give_dl)
+            cost_dl = prb_dl
     if cap_ul > 0.0:
         if retx_ul:
             prb_ul = s[S_LAST_UL]
+            cost_ul = prb_ul
         elif p[P_FULL_UL] != 0.0:
             prb_ul = cap_ul
+            cost_ul = prb_ul
         else:
             for u in range(n_ue):
                 while (
@@ -143,12 +155,16 @@ def begin(
                     and sent[c, 1, u, cnt[c, 1, u, C_READY] & ring] <= a - p[P_UL_GRANT]
                 ):
                     cnt[c, 1, u, C_READY] += 1
-            prb_ul = grant(c, 1, a, cap_ul, p, s, cnt, sent, ready, give_ul)
+            if radio is not None:
+                prb_ul, cost_ul = grant_ues(c, 1, number, start, a, cap_ul, p, s, cnt, sent, ready, give_ul, radio)
+            else:
+                prb_ul = grant(c, 1, a, cap_ul, p, s, cnt, sent, ready, give_ul)
+                cost_ul = prb_ul
     work = p[P_BASE]
     if prb_dl > 0.0:
-        work += p[P_DLF] + p[P_DLS] * prb_dl / n_prb
+        work += p[P_DLF] + p[P_DLS] * cost_dl / n_prb
     if prb_ul > 0.0:
-        work += p[P_ULF] + p[P_ULS] * prb_ul / n_prb
+        work += p[P_ULF] + p[P_ULS] * cost_ul / n_prb
     work *= factor
     if p[P_HOLD_WORK] > 0.0:
         work = p[P_HOLD_WORK]
@@ -206,6 +222,7 @@ def begin(
 def finish(
     c: int, number: int, a: float, done: float, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, ready: Any,
     pend: Any, f1: Any, hist: Any, give_dl: Any, give_ul: Any, line: Any, log: Any, n_log: Any,
+    radio: Any,
 ) -> None:  # fmt: skip
     """Carry what the slot `number`, due at `a` and done at `done`, granted."""
     n_ue = int(p[P_NUE])
@@ -246,5 +263,13 @@ def finish(
                     else:
                         admit_uplink(c, done, p, k, ue, cnt, sent)
                     give = give_dl if way == 0 else give_ul
-                    send(c, way, at, p, s, k, ue, cnt, sent, pend, hist, give, line, log, n_log)
+                    if radio is not None:
+                        send_ues(
+                            c, way, number, a, at, p, s, k, ue, cnt, sent, pend, hist, give, give_ul, line, log, n_log,
+                            radio,
+                        )  # fmt: skip
+                    else:
+                        send(c, way, at, p, s, k, ue, cnt, sent, pend, hist, give, line, log, n_log)
+    if radio is not None:
+        average_rates(c, p, give_dl, give_ul, radio)
     s[S_RR] = s[S_RR] + 1.0 if s[S_RR] + 1.0 < n_ue else 0.0

@@ -33,7 +33,7 @@ def _schedule(p: Any, s: Any) -> None:
 def _cu(
     h: int, first: int, n_slots: int, follow: Any, par: Any, st: Any, counters: Any, ue: Any, cnt: Any, sent: Any,
     ready: Any, pend: Any, f1: Any, hist: Any, give: Any, line: Any, noise: Any, slow_du: Any, slow_cu: Any, back: int,
-    log: Any, n_log: Any,
+    log: Any, n_log: Any, radio: Any,
 ) -> None:  # fmt: skip
     """Move the CU whose first cell is `h`, and its cells: always the one whose slot begins or ends first."""
     end = float(first + n_slots)
@@ -97,7 +97,10 @@ def _cu(
             else:
                 ms = n if real_time else int(start)
                 factor = noise[c, ms - first + back] * slow_du[c, ms // 100 - (first - back) // 100] * p[P_DU_FACTOR]
-                done, served = begin(c, a, start, factor, p, s, k, ue, cnt, sent, ready, f1, give_dl, give_ul)
+                block = ms // 100 - (first - back) // 100
+                done, served = begin(
+                    c, a, start, factor, p, s, k, ue, cnt, sent, ready, f1, give_dl, give_ul, n, block, radio
+                )
                 if served:
                     s[S_BUSY] = 1.0
                     s[S_START] = a
@@ -124,6 +127,7 @@ def _cu(
                 line,
                 log,
                 n_log,
+                radio,
             )
             s[S_BUSY] = 0.0
         s[S_SLOT] += 1.0
@@ -141,7 +145,7 @@ def advance_together(
     sent: NDArray[np.float64], ready: NDArray[np.float64], pend: NDArray[np.float64], f1: NDArray[np.float64],
     hist: NDArray[np.int64], give: NDArray[np.int64], line: NDArray[np.float64], noise: NDArray[np.float64],
     slow_du: NDArray[np.float64], slow_cu: NDArray[np.float64], back: int, log: NDArray[np.float64],
-    n_log: NDArray[np.int64],
+    n_log: NDArray[np.int64], radio: tuple[NDArray[np.float64], ...] | None,
 ) -> None:  # fmt: skip
     """Move the CUs whose first cells are `heads`, with all their cells; all else as `twin.kernel.advance_alone`."""
     for h in heads:
@@ -168,4 +172,5 @@ def advance_together(
             back,
             log,
             n_log,
+            radio,
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from twin.kernel_jit import inlined
+from twin.kernel_jit import inlined, jit
 from twin.kernel_layout import (
     C_DONE,
     C_READY,
@@ -21,7 +21,8 @@ from twin.kernel_layout import (
     P_NUE,
     S_RR,
 )
-from twin.kernel_radio import choose_mcs, demand_per_prb, error_rate
+from twin.kernel_mac import hand_on
+from twin.kernel_radio import choose_mcs, demand_per_prb, error_rate, new_block
 from twin.kernel_radio_layout import (
     A_AVERAGE,
     A_BAR,
@@ -43,6 +44,7 @@ from twin.kernel_radio_layout import (
     H_PRB,
     H_SENT,
     H_SNR,
+    M_BLOCK,
     M_CAP_DL,
     M_ERRORS,
     M_HOLD_PRB_DL,
@@ -68,21 +70,50 @@ from twin.kernel_radio_layout import (
 )
 from twin.kernel_random import uniform
 
-__all__ = ["average_rates", "grant_ues", "transmit_ue"]
+__all__ = ["average_rates", "grant_ues", "prepare", "send_ues"]
 
 _PROCESSES = 16
 
 
 @inlined
+def prepare(c: int, block: int, p: Any, give_dl: Any, give_ul: Any, radio: Any) -> None:
+    """Begin a slot of cell `c` in block `block` of the SNR."""
+    mac, air, _, tab, snr, _ = radio
+    m = mac[c]
+    if m[M_ERRORS] != 0.0:
+        block = min(max(block, 0), snr.shape[3] - 1)
+        if m[M_BLOCK] != block:
+            new_block(c, int(p[P_NUE]), block, air, snr, tab)
+            m[M_BLOCK] = block
+    if m[M_PF] != 0.0:
+        for u in range(int(p[P_NUE])):
+            give_dl[u] = 0
+            give_ul[u] = 0
+
+
+@inlined
+def average_rates(c: int, p: Any, give_dl: Any, give_ul: Any, radio: Any) -> None:
+    """Move the averages that the proportional fair scheduler goes by, after a slot served in time."""
+    mac, air, _, _, _, _ = radio
+    if mac[c, M_PF] != 0.0:
+        step = mac[c, M_PF_STEP]
+        for u in range(int(p[P_NUE])):
+            air[c, 0, u, A_AVERAGE] += (give_dl[u] - air[c, 0, u, A_AVERAGE]) * step
+            air[c, 1, u, A_AVERAGE] += (give_ul[u] - air[c, 1, u, A_AVERAGE]) * step
+
+
+@jit
 def grant_ues(
     c: int, way: int, n: int, start: float, waits: float, cap: float, p: Any, s: Any, cnt: Any, sent: Any, ready: Any,
-    give: Any, m: Any, air: Any, harq: Any, tab: Any,
+    give: Any, radio: Any,
 ) -> tuple[float, float]:  # fmt: skip
     """Share the PRBs of slot `n`, which starts at `start`, among repetitions first and then UEs with new data.
 
     Fills `give` (bits of new data) and, in `air`, PRBs and the process repeated; returns the PRBs used and what they
     cost in PRBs of the highest MCS. `waits` is the time up to which a packet has waited.
     """
+    mac, air, harq, tab, _, _ = radio
+    m = mac[c]
     n_ue = int(p[P_NUE])
     bits = int(p[P_BITS])
     ring = sent.shape[3] - 1
@@ -132,6 +163,8 @@ def grant_ues(
             total += backlog / air[c, way, u, A_BPP]
             active += 1
             head = cnt[c, way, u, C_DONE] & ring
+            if errors and air[c, way, u, A_OUT] > 0.0:
+                head = (cnt[c, way, u, C_SENT] // bits) & ring
             since = ready[c, u, head] if way == 0 else sent[c, 1, u, head]
             if since < oldest:
                 oldest = since
@@ -195,8 +228,8 @@ def grant_ues(
 
 
 @inlined
-def transmit_ue(
-    c: int, way: int, u: int, n: int, a: float, start: float, bits: int, cnt: Any, give: Any, m: Any, air: Any,
+def _transmit_ue(
+    c: int, way: int, u: int, n: int, a: float, bits: int, cnt: Any, give: Any, give_ul: Any, m: Any, air: Any,
     harq: Any, tab: Any, rk: Any,
 ) -> Any:  # fmt: skip
     """Send what a UE was granted in slot `n` and return how many of its bits can be delivered: all before a gap."""
@@ -204,9 +237,9 @@ def transmit_ue(
         cnt[c, way, u, C_SENT] += give[u]
         return cnt[c, way, u, C_SENT]
     repeat = int(air[c, way, u, A_REPEAT])
-    if air[c, 0, u, A_BAR] <= start and (repeat >= 0 or give[u] > 0):
+    if repeat >= 0 or give[u] > 0:
         snr_db = air[c, way, u, A_SNR]
-        rk[c, R_TB_DL + way] += 1.0
+        rk[R_TB_DL + way] += 1.0
         if repeat >= 0:
             mcs = int(harq[c, way, u, repeat, H_MCS])
             combined = harq[c, way, u, repeat, H_SNR] + 10.0 ** (snr_db / 10.0)
@@ -221,8 +254,8 @@ def transmit_ue(
                 harq[c, way, u, repeat, H_SNR] = combined
                 harq[c, way, u, repeat, H_DUE] = n + m[M_RTT]
         else:
-            rk[c, R_NEW_DL + way] += 1.0
-            rk[c, R_MCS_DL + way] += air[c, way, u, A_MCS]
+            rk[R_NEW_DL + way] += 1.0
+            rk[R_MCS_DL + way] += air[c, way, u, A_MCS]
             failed = uniform(int(m[M_KEY]), n, 2 * u + way) < air[c, way, u, A_BLER]
             if failed:
                 repeat = 0
@@ -244,17 +277,20 @@ def transmit_ue(
         if not failed:
             air[c, way, u, A_KOS] = 0.0
         else:
-            rk[c, R_KO_DL + way] += 1.0
+            rk[R_KO_DL + way] += 1.0
             if harq[c, way, u, repeat, H_SENT] > m[M_RETX]:
-                rk[c, R_LOST_DL + way] += 1.0
+                rk[R_LOST_DL + way] += 1.0
                 harq[c, way, u, repeat, H_SENT] = 0.0
                 harq[c, way, u, repeat, H_SNR] = 0.0
                 harq[c, way, u, repeat, H_DUE] = n + m[M_RLC]
             air[c, way, u, A_KOS] += 1.0
             if air[c, way, u, A_KOS] >= m[M_RLF_KOS]:
-                rk[c, R_RLF] += 1.0
+                rk[R_RLF] += 1.0
                 _reestablish(c, u, bits, cnt, air, harq)
                 air[c, 0, u, A_BAR] = a + m[M_RLF_MS]
+                if way == 0:  # what the slot granted uplink is void
+                    give_ul[u] = 0
+                    air[c, 1, u, A_REPEAT] = -1.0
     if air[c, way, u, A_OUT] == 0.0:
         return cnt[c, way, u, C_SENT]
     gap = np.inf
@@ -276,8 +312,19 @@ def _reestablish(c: int, u: int, bits: int, cnt: Any, air: Any, harq: Any) -> No
             harq[c, w, u, h, H_BITS] = 0.0
 
 
-@inlined
-def average_rates(c: int, way: int, p: Any, give: Any, m: Any, air: Any) -> None:
-    """Move the averages that the proportional fair scheduler goes by, after a slot served in time."""
-    for u in range(int(p[P_NUE])):
-        air[c, way, u, A_AVERAGE] += (give[u] - air[c, way, u, A_AVERAGE]) * m[M_PF_STEP]
+@jit
+def send_ues(
+    c: int, way: int, n: int, a: float, at: float, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, pend: Any,
+    hist: Any, give: Any, give_ul: Any, line: Any, log: Any, n_log: Any, radio: Any,
+) -> None:  # fmt: skip
+    """Carry what slot `n`, due at `a`, granted; packets that are complete leave at `at`. `give`: of this direction."""
+    mac, air, harq, tab, _, counters = radio
+    n_ue = int(p[P_NUE])
+    bits = int(p[P_BITS])
+    u = int(s[S_RR]) - 1
+    for _ in range(n_ue):
+        u = u + 1 if u + 1 < n_ue else 0
+        if give[u] <= 0 and air[c, way, u, A_REPEAT] < 0.0:
+            continue
+        upto = _transmit_ue(c, way, u, n, a, bits, cnt, give, give_ul, mac[c], air, harq, tab, counters[c])
+        hand_on(c, way, u, upto, at, p, s, k, ue, cnt, sent, pend, hist, line, log, n_log)

@@ -220,6 +220,7 @@ class PlaneCompute:
         elif s[kn.S_DU_FREE] > self.now_ms and self._eventful(cell):
             s[kn.S_DU_FREE] = float(self.now_ms)
         s[[kn.S_MASK, kn.S_RETX_DL, kn.S_RETX_UL, kn.S_LAST_DL, kn.S_LAST_UL, kn.S_JUMP]] = 0.0
+        self._forget_blocks(cell)
         # Downlink: the DU's queues, and of what is on its way what comes too early.
         lost = int((counts[0, :, kn.C_IN] - counts[0, :, kn.C_DONE]).sum())
         counts[0, :, kn.C_READY] = counts[0, :, kn.C_DONE] = counts[0, :, kn.C_IN]
@@ -231,6 +232,10 @@ class PlaneCompute:
         self._counters[c, kn.K_DROP_DL] += lost + early
         # Uplink: segments that were received are forgotten.
         counts[1, :, kn.C_SENT] = counts[1, :, kn.C_DONE] * int(self._par[c, kn.P_BITS])
+
+    def _forget_blocks(self, cell: int) -> None:
+        """Forget what a DU knows of its UEs' links: see `twin.plane_radio`."""
+        raise NotImplementedError
 
     def down_cu(self, cu: int, until_ms: float) -> None:
         """Let a CU be gone from now until `until_ms`.

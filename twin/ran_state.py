@@ -35,7 +35,7 @@ __all__ = ["AFTER_MECHANISMS", "DATA_PLANE_STREAMS", "RanState", "make_autoscale
 
 FloatArray = NDArray[np.float64]
 
-DATA_PLANE_STREAMS = ("slot", "slow_du", "slow_cu", "phase", "links")
+DATA_PLANE_STREAMS = ("slot", "slow_du", "slow_cu", "phase", "links", "air")
 AFTER_WINDOWS, AFTER_MECHANISMS = 2, 3
 """Order of events at the same time; windows are closed before, at SimPy's own priority 1."""
 _MOST_EVENTS = 100_000
