@@ -1,4 +1,4 @@
-"""Arguments of `rantwin lab up|down|status` and `rantwin doctor`."""
+"""Arguments of `rantwin lab up|down|status|accept` and `rantwin doctor`."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def add_lab_commands(commands: Commands[Parser]) -> None:
 def _add_lab(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "lab",
-        help="four gNBs of real containers on this machine: up, down, status",
+        help="four gNBs of real containers on this machine: up, down, status, accept",
         description="A lab of real containers for those who have no testbed: DUs and CUs that do the CPU work of a\n"
         "real gNB on real traffic of iperf3, so that the kernel's CPU limits set throughput, delay and jitter.\n"
         "Needs root, Docker and iperf3: rantwin doctor says what is missing.",
         epilog="examples:\n  rantwin lab up\n  rantwin lab up --gnbs 1 --window 2 --serve\n  rantwin lab status\n"
-        "  rantwin lab down",
+        "  rantwin lab accept mine.toml\n  rantwin lab down",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parts = parser.add_subparsers(dest="part", metavar="up|down|status", required=True, parser_class=Parser)
+    parts = parser.add_subparsers(dest="part", metavar="up|down|status|accept", required=True, parser_class=Parser)
     up = add_command(
         parts,
         "up",
@@ -70,6 +70,19 @@ def _add_lab(commands: Commands[Parser]) -> None:
         )
         _add_name(one)
         one.add_argument("--json", action="store_true", help="result as JSON on stdout")
+
+    accept = add_command(
+        parts,
+        "accept",
+        "tui.lab_accept:lab_accept_command",
+        help="let the agent take certificates of a twin that was calibrated on the lab",
+        description="Add a scenario that 'rantwin calibrate --on' wrote to those whose certificates the lab's agent "
+        "takes. It must ask for the same as the lab's own scenario. The agent has to be started again.",
+        examples="  rantwin lab accept mine.toml",
+    )
+    _add_name(accept)
+    accept.add_argument("scenario", metavar="SCENARIO", help="the calibrated scenario's file")
+    accept.add_argument("--json", action="store_true", help="result as JSON on stdout")
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:

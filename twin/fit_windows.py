@@ -28,7 +28,7 @@ COMPARED = ("du_cores", "cu_cores", "thp_dl_mbps", "thp_ul_mbps")
 """What is compared between testbed and twin."""
 _STARVED = 0.9
 """A container that uses more than this share of its limit may be short of it: its use says nothing of its demand."""
-_LOAD_STEP_MBPS = 0.5
+_LOAD_STEP_MBPS = 0.1
 _SEED = 20260211
 _SPREAD = 0.05
 """Relative spread of the load-dependent part over the steady one, below which the two cannot be told apart."""
@@ -185,7 +185,10 @@ class _Model:
                 for key, prefix in names.items()
             }
         found = dict(self._known[key])
-        # Loads are tried at steps: within one, what is delivered follows what is offered.
+        # Loads are tried at steps: within one, what is delivered and the CPU time for it follow what is offered.
+        share = (s.load_dl_mbps + s.load_ul_mbps) / sum(load)
+        for name, steady in (("du_cores", scenario.du.base_ms), ("cu_cores", scenario.cu.base_share)):
+            found[name] = steady + (found[name] - steady) * share if found[name] > steady else found[name]
         for way, (wanted, tried) in zip(
             ("dl", "ul"), zip((s.load_dl_mbps, s.load_ul_mbps), load, strict=True), strict=True
         ):

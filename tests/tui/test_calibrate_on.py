@@ -19,6 +19,7 @@ from tui.cli import main
 from tui.on_testbed import Testbed
 from tui.progress import QuietProgress, Status
 from twin.fit_windows import Factors, Sample, fit_windows, fitted_scenario, samples_of
+from twin.ran import RunPlan, RunRecord, simulate
 from twin.scenario import Scenario, load_scenario, parse_scenario
 from twin.traffic import OperatingLoad
 from twin.twin import Twin
@@ -62,6 +63,13 @@ class Watched:
         return trial
 
 
+def windows_of(record: RunRecord) -> Windows:
+    n = len(record.start_s)
+    sequence, run = np.arange(n), np.zeros(n, dtype=np.int64)
+    columns: dict[str, Any] = {name: getattr(record, name) for name in ("start_s", "end_s", "controls", "metrics")}
+    return Windows(sequence=sequence, run=run, **columns)
+
+
 def request(path: Path, out: Path, **changes: Any) -> CalibrateOnRequest:
     return CalibrateOnRequest(on="unix:/x", scenario=path, out=out, **changes)
 
@@ -84,6 +92,22 @@ def test_a_sweep_goes_down_in_steps_and_never_below_the_headroom_over_what_was_u
         lowest = min(t[f"cpu_{kind}_1"] for t in plant.tried if f"cpu_{kind}_1" in t)
         assert lowest >= 1.2 * used  # 1.3 times what had been seen by then
     assert {s.setting for s in done.samples} == set(range(7))
+
+
+def test_a_twin_fitted_on_itself_at_small_loads_keeps_its_costs() -> None:
+    lab = load_scenario("lab")
+    samples = []
+    for setting, mbps in enumerate((1.5, 0.75, 0.33)):
+        load = OperatingLoad(dl_mbps=mbps, ul_mbps=mbps)
+        there = replace(lab, operating_load=load, du_overrides={**lab.du_overrides, "run_sd": 0.0, "slow_sd": 0.0})
+        there = replace(there, cu=replace(lab.cu, run_sd=0.0, slow_sd=0.0))
+        base = {control.name: control.reference for control in lab.controls}
+        record = simulate(there, RunPlan(base=base, first_window=1000, windows=2), seed=1, run=0)
+        samples += samples_of(windows_of(record), lab, setting)
+    fit = fit_windows(lab, samples)
+    assert not fit.is_common
+    for part in ("du_base", "du_load", "cu_base", "cu_load"):
+        assert getattr(fit.factors, part) == pytest.approx(1.0, abs=0.03), fit.factors
 
 
 def test_after_a_trial_that_did_not_hold_it_goes_no_further_down(scenario: Scenario, path: Path) -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bridge.agent_config import load_agent_config
 from col.errors import InputError
-from tui.config_dir import ConfigDir
-from tui.lab import LabFiles, check_name
+from tui.cli import main
+from tui.config_dir import ConfigDir, operator_config_dir
+from tui.lab import LabFiles, _write, _write_agent, check_name
 from tui.lab_scenario import MOST_GNBS, lab_scenario, plan_of
+from twin.fit_windows import Factors, fitted_scenario
 from twin.scenario import load_scenario
 
 
@@ -69,3 +73,38 @@ def test_the_labs_agent_is_the_default_one_unless_there_is_another(tmp_path: Pat
 def test_a_lab_has_a_name_that_containers_can_have(name: str) -> None:
     with pytest.raises(InputError):
         check_name(name)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabFiles:
+    """Return the files of a lab of one gNB, as 'lab up' writes them."""
+    monkeypatch.setenv("RANTWIN_CONFIG_DIR", str(tmp_path / "c"))
+    made = LabFiles(operator_config_dir(), "x")
+    made.config.folder(made.folder)
+    scenario = lab_scenario(cores=2, gnbs=1)
+    _write(made, scenario)
+    _write_agent(made, scenario, exploration=True)
+    return made
+
+
+def test_an_agent_takes_certificates_of_a_calibrated_twin_once_it_is_accepted(files: LabFiles, tmp_path: Path) -> None:
+    own = load_scenario(files.scenario)
+    mine = fitted_scenario(own, Factors(du_base=1.1), name="mine")
+    (tmp_path / "mine.toml").write_text(mine.to_toml())
+    before = load_agent_config(files.agent_config)
+    for _ in range(2):
+        assert main(["lab", "accept", str(tmp_path / "mine.toml"), "--name", "x"]) == 0
+    after = load_agent_config(files.agent_config)
+    needs = after.engine.requirements
+    assert needs.scenario_digests == {own.digest, load_scenario(tmp_path / "mine.toml").digest}
+    assert replace(needs, scenario_digests=frozenset({own.digest})) == before.engine.requirements
+    assert replace(after, engine=before.engine) == before
+
+
+def test_a_twin_of_another_requirement_is_not_accepted(files: LabFiles, tmp_path: Path) -> None:
+    other = lab_scenario(cores=2, gnbs=1, window_s=5.0)
+    (tmp_path / "other.toml").write_text(other.to_toml())
+    before = files.agent_config.read_text()
+    assert main(["lab", "accept", str(tmp_path / "other.toml"), "--name", "x"]) == 2
+    assert main(["lab", "accept", str(tmp_path / "other.toml"), "--name", "y"]) == 2
+    assert files.agent_config.read_text() == before
