@@ -31,6 +31,7 @@ class EngineWire:
         self._engine, self._crash = engine, crash
         self._left: dict[str, int] = {}
         self._hang_s = 0.0
+        self._hangs = threading.Event()
         self._passes = threading.Event()
         self._passes.set()
         self._lock = threading.Lock()
@@ -74,6 +75,7 @@ class EngineWire:
         with self._lock:
             for name, setting in faults.items():
                 if name == "hang":
+                    self._hangs.clear()
                     self._left["hang"], self._hang_s = int(setting["count"]), float(setting.get("seconds", 3600.0))
                 elif name in _COUNTED:
                     self._left[name] = int(setting)
@@ -85,6 +87,10 @@ class EngineWire:
         with self._lock:
             self._left.clear()
         self._passes.set()
+
+    def wait_hanging(self, within_s: float) -> bool:
+        """Wait until an update hangs; False if none came."""
+        return self._hangs.wait(within_s)
 
     def _fault(self, name: str) -> bool:
         """Tell whether a fault is to be done now, which counts as one done."""
@@ -128,6 +134,7 @@ class EngineWire:
         is_update = first.startswith(b"POST ") and first.split()[1].endswith(b"/update")
         if is_update:
             if self._fault("hang"):
+                self._hangs.set()
                 until = time.monotonic() + self._hang_s
                 while time.monotonic() < until and self._left.get("hang") is not None:  # as long as it misbehaves
                     time.sleep(0.01)

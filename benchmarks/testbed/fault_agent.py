@@ -106,6 +106,7 @@ def agent_killed_in_apply(world: World) -> Ended:
         world.plant.misbehave(hang={"count": 1, "seconds": 0.2, "requests": ["apply"]})
         thread = in_background(lambda: client.apply(promotion_id, plan.digest))
         wait_journal(world, State.APPLYING, promotion_id)
+        world.plant.wait_hanging()
         world.agent.kill()
         thread.join(PATIENCE_S)
     world.agent.start()
@@ -122,6 +123,7 @@ def agent_killed_while_unknown(world: World) -> Ended:
         world.plant.misbehave(hang={"count": 1, "requests": ["apply"]})
         thread = in_background(lambda: client.apply(promotion_id, plan.digest))
         wait_journal(world, State.APPLYING, promotion_id)
+        world.plant.wait_hanging()
         with standing_still(world):
             wait_journal(world, State.UNKNOWN, promotion_id)
             world.agent.kill()

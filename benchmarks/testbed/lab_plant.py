@@ -82,6 +82,11 @@ class LabPlant:
             self._paused.discard(key)
         self.in_force()
 
+    def wait_hanging(self) -> None:
+        """Wait until the request that has to hang has come."""
+        if not self.wire.wait_hanging(PATIENCE_S):
+            raise RuntimeError("no update came to hang")
+
     def stop(self) -> None:
         """Let the engine stand still."""
         self.wire.hold()

@@ -66,6 +66,10 @@ class Testbed(Protocol):
         """Switch every fault off."""
         ...
 
+    def wait_hanging(self) -> None:
+        """Wait until the request that has to hang has come, where that can be told."""
+        ...
+
     def stop(self) -> None:
         """Let whoever is asked for changes stand still."""
         ...
@@ -154,6 +158,9 @@ class Plant:
                 if boot_s() > until:
                     raise
                 time.sleep(0.02)
+
+    def wait_hanging(self) -> None:
+        """Nobody can tell: it is asked and hangs within milliseconds."""
 
     def stop(self) -> None:
         """Let the whole testbed stand still, as a host that hangs does."""
