@@ -12,6 +12,7 @@ assumptions but m0, which is where the public 5G data set of Hammar et al. has i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -118,8 +119,7 @@ class Memory(Mechanism):
             self._look()
 
     def metrics(self, ran: RanState, elapsed_ms: float) -> Mapping[str, float]:
-        """Return the peak use of every container [MB] and how often it was killed."""
-        self._look()
+        """Return the peak use of every container [MB], as of the last look, and how often it was killed."""
         out: dict[str, float] = {}
         for container in self._containers:
             out[f"memu_{container.name}"] = container.take_peak_mb()
@@ -167,15 +167,13 @@ class _Container:
         if ran.outages.is_down(self.name, ran.now_ms):
             return
         use_mb = self._use_mb()
-        limit_gb = ran.controls.get(f"mem_{self.name}")
-        slowdown = 1.0
-        if limit_gb is not None:
-            if use_mb > limit_gb * _MB_PER_GB and ran.held.get(f"oom_{self.name}") != 0.0:
-                self._kill(use_mb, limit_gb)
-                return
-            slowdown = self._par.slowdown(use_mb, limit_gb * _MB_PER_GB)
+        limit_gb = ran.controls.get(f"mem_{self.name}", math.inf)
+        due = ran.held.get(f"oom_{self.name}")  # do(): so many kills a window, whatever the limit
+        if use_mb > limit_gb * _MB_PER_GB if due is None else self._kills < due:
+            self._kill(use_mb, limit_gb)
+            return
         self._peak_mb = max(self._peak_mb, use_mb)
-        self._slow(slowdown)
+        self._slow(self._par.slowdown(use_mb, limit_gb * _MB_PER_GB))
 
     def _use_mb(self) -> float:
         ran, held = self._ran, self._ran.held.get(f"memu_{self.name}")
@@ -200,7 +198,8 @@ class _Container:
         ran = self._ran
         outage_ms = self._par.restart.draw_ms(self._rng, ran.controls[f"cpu_{self.name}"])
         ran.take_down(self.name, ran.now_ms + outage_ms)
-        ran.note("oom", self.name, use_mb=use_mb, limit_mb=limit_gb * _MB_PER_GB, outage_s=outage_ms / 1000.0)
+        limit = {"limit_mb": limit_gb * _MB_PER_GB} if math.isfinite(limit_gb) else {}
+        ran.note("oom", self.name, use_mb=use_mb, outage_s=outage_ms / 1000.0, **limit)
         self._kills += 1
         self._before_mb = max(self._before_mb, min(use_mb, limit_gb * _MB_PER_GB))
         self._start()

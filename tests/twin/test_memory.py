@@ -115,6 +115,16 @@ def test_what_is_reported_is_a_peak_that_falls_only_with_the_process() -> None:
     assert record.metrics["memu_cu_1"][0] == pytest.approx(1000.0 * NEED_CU, abs=0.1)
 
 
+def test_kills_that_are_held_come_once_a_window_whatever_the_limit_and_never_at_zero() -> None:
+    base = {control.name: control.reference for control in scenario().controls} | {"mem_du_2": NEED_DU - 0.1}
+    plan = RunPlan(base=base, first_window=2000, windows=2, held={"oom_du_1": 1.0, "oom_du_2": 0.0})
+    quick = replace(EXACT, restart=Restart(least_s=1.0, most_s=1.0))
+    record = simulate(scenario(quick), plan, seed=3, run=1)
+    assert record.hidden["oom_du_1"].tolist() == [1.0, 1.0]
+    assert record.metrics["up_du_1"] == pytest.approx([0.5, 0.5])
+    assert record.metrics["up_du_2"].tolist() == [1.0, 1.0]
+
+
 def test_a_reference_below_the_need_is_refused_in_one_line() -> None:
     memory = load_scenario("memory")
     tight = {**memory.ranges, "mem_du": replace(memory.ranges["mem_du"], reference=2.2)}
