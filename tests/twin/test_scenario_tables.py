@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from col.errors import InputError
 from tests.twin.test_scenario import anything, as_toml, complaint_about, inline, paths
-from twin.channel import ChannelParameters, Site
+from twin.channel import ChannelParameters
 from twin.faults import Fault, HostFailure, LinkFault
 from twin.link_noise import LinkNoise
+from twin.path_loss import Site
 from twin.population import Population
 from twin.scenario import Scenario, load_scenario, parse_scenario, scenario_names
 from twin.scenario_tables import TABLES

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,7 +140,7 @@ def test_history_holds_passive_windows_and_trials_in_order_of_sequence_and_time(
 
 
 @pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 0, "workers": 0}, {"seed": 0, "first_run": -1}])
-def test_arguments_out_of_range_are_input_errors(arguments: dict[str, int]) -> None:
+def test_arguments_out_of_range_are_input_errors(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Twin(brief(), **arguments)
 
@@ -212,6 +213,7 @@ def test_the_autoscaler_leaves_the_share_of_violating_windows_that_the_scenario_
     violating = np.zeros(len(windows), dtype=bool)
     for predicate in scenario.specification.predicates:
         violating |= np.asarray(predicate.margin(first))[:, 0] < 0
+    assert scenario.violating_share_target is not None
     low, high = scenario.violating_share_target
     # 240 windows in four runs leave a standard error of about two points.
     assert low - 0.04 <= violating.mean() <= high + 0.04
