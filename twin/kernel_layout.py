@@ -31,8 +31,9 @@ __all__ = ["COUNTERS", "DELAY_BINS", "DELAY_FINE_BINS", "DELAY_FINE_MS"]
 LINE_FH, LINE_MH_DL, LINE_MH_UL, LINE_BH_DL, LINE_BH_UL, N_LINES = range(6)
 
 # Columns of `ue` (state of a UE in one direction; direction 0 is down, 1 is up): when its next packet is sent, transit
-# time of the last one that arrived (-1: none yet), jitter, interval between packets, time after which none is sent.
-U_NEXT, U_TRANSIT, U_JITTER, U_INTERVAL, U_STOP, N_UE = range(6)
+# time of the last one that arrived (-1: none yet), jitter, interval between packets; up to when that interval counts
+# (infinity: for good), then the time of the next packet, and the interval from there on.
+U_NEXT, U_TRANSIT, U_JITTER, U_INTERVAL, U_UNTIL, U_THEN, U_AFTER, N_UE = range(8)
 # Columns of `cnt` (packets of a UE in one direction): in the queue since the start, ready at the DU, bits sent,
 # packets done.
 C_IN, C_READY, C_SENT, C_DONE, N_CNT = range(5)

@@ -31,11 +31,13 @@ from twin.kernel_layout import (
     S_DOWN,
     S_F1_HEAD,
     S_F1_TAIL,
+    U_AFTER,
     U_INTERVAL,
     U_JITTER,
     U_NEXT,
-    U_STOP,
+    U_THEN,
     U_TRANSIT,
+    U_UNTIL,
 )  # fmt: skip
 
 __all__ = ["admit_downlink", "admit_uplink", "close_call", "deliver", "emit"]
@@ -89,9 +91,13 @@ def admit_downlink(c: int, until: float, p: Any, s: Any, k: Any, cnt: Any, sent:
 
 @inlined
 def emit(c: int, way: int, u: int, ue: Any) -> None:
-    """Let a sender's next packet come an interval later, if it goes on until then."""
+    """Let a sender's next packet come an interval later, or when its load has changed by then, as that says."""
     due = ue[c, way, u, U_NEXT] + ue[c, way, u, U_INTERVAL]
-    ue[c, way, u, U_NEXT] = due if due <= ue[c, way, u, U_STOP] else np.inf
+    if due > ue[c, way, u, U_UNTIL]:
+        due = ue[c, way, u, U_THEN]
+        ue[c, way, u, U_INTERVAL] = ue[c, way, u, U_AFTER]
+        ue[c, way, u, U_UNTIL] = np.inf
+    ue[c, way, u, U_NEXT] = due
 
 
 @inlined
@@ -114,9 +120,11 @@ def _sent_ahead(c: int, way: int, end: float, p: Any, ue: Any) -> float:
     """Return how many packets were taken that are sent after `end`, less those sent by `end` and not taken yet."""
     ahead = 0.0
     for u in range(int(p[P_NUE])):
-        if ue[c, way, u, U_NEXT] < np.inf and ue[c, way, u, U_INTERVAL] < np.inf:
-            until = min(end, ue[c, way, u, U_STOP])
+        if ue[c, way, u, U_NEXT] < np.inf:
+            until = min(end, ue[c, way, u, U_UNTIL])
             ahead += math.ceil((ue[c, way, u, U_NEXT] - until) / ue[c, way, u, U_INTERVAL]) - 1.0
+            if ue[c, way, u, U_UNTIL] < np.inf and ue[c, way, u, U_THEN] <= end:
+                ahead -= math.floor((end - ue[c, way, u, U_THEN]) / ue[c, way, u, U_AFTER]) + 1.0
     return ahead
 
 

@@ -50,7 +50,7 @@ class UeSlots:
     def _set_up_ues(self, phase: FloatArray) -> None:
         """Take the phases of senders as shares of their interval, shape (g, 2, slots)."""
         self._phase = phase
-        self._ue[:, :, :, kn.U_NEXT] = self._ue[:, :, :, kn.U_INTERVAL] = self._ue[:, :, :, kn.U_STOP] = np.inf
+        self._ue[:, :, :, [kn.U_NEXT, kn.U_INTERVAL, kn.U_UNTIL]] = np.inf
         self._ue[:, :, :, kn.U_TRANSIT] = -1.0
         self._attached = np.zeros((len(self.cells), phase.shape[2]), dtype=bool)
         for c, cell in enumerate(self.cells):
@@ -105,8 +105,9 @@ class UeSlots:
     def set_ue_load(self, cell: int, slot: int, *, dl_mbps: float, ul_mbps: float) -> None:
         """Set what is offered by one UE's senders in Mbit/s: a packet at a constant interval, or none at all.
 
-        A sender that is at work has used up a share of its interval, and keeps that share; one that stood still begins
-        at the phase that its slot has from the start, or where it stopped. What it has sent before stays sent.
+        A sender that is at work has used up a share of its interval, and keeps that share: its next packet comes when
+        the rest of the new interval is over; one that stood still begins at the phase that its slot has from the start,
+        or where it stopped. What it has sent before stays sent, at the times at which it was.
         `set_load(cell, ...)` shares its load among the UEs attached now, in the same way.
 
         Raises:
@@ -202,30 +203,44 @@ class UeSlots:
         if not 0.0 <= mbps <= 1e5:
             raise InputError("must lie in 0 to 100000 Mbit/s", key="load", value=mbps)
         new = self.cells[cell].packet_bits * share / (mbps * 1000.0) if mbps > 0.0 else np.inf
-        rows = self._ue[cell, way]
         for u in slots:
-            due, old = rows[u, kn.U_NEXT], rows[u, kn.U_INTERVAL]
-            working = np.isfinite(old) and rows[u, kn.U_STOP] == np.inf
+            self._change_sender(self._ue[cell, way, u], new, cell, way, u)
+
+    def _change_sender(self, row: FloatArray, new: float, cell: int, way: int, u: int) -> None:
+        """Give a sender another interval from now on; what it has sent and nobody has taken yet keeps its times."""
+        now = float(self.now_ms)
+        waits = row[kn.U_NEXT] <= now  # something sent is not taken: then the change is for what comes after that
+        pending = waits and row[kn.U_UNTIL] < np.inf
+        first, old = (float(v) for v in row[[kn.U_THEN, kn.U_AFTER] if pending else [kn.U_NEXT, kn.U_INTERVAL]])
+        passed = waits and first <= now
+        if passed:
+            first += old * (math.floor((now - first) / old) + 1.0)
+        if np.isfinite(
+            first
+        ):  # what is left of the interval, in shares of it; more than one if packets were taken ahead
+            share = (first - now) / old
             if not np.isfinite(new):
-                if working:  # remember how far the sender was
-                    self._phase[cell, way, u] = min(max((due - self.now_ms) / old, 0.0), 1.0)
-                    rows[u, kn.U_STOP] = self.now_ms
-                if due > self.now_ms:
-                    rows[u, kn.U_NEXT] = np.inf
-                continue
-            if working:
-                rows[u, kn.U_NEXT] += max(due - self.now_ms, 0.0) * (new / old - 1.0)
-            elif not np.isfinite(due):
-                rows[u, kn.U_NEXT] = self.now_ms + self._phase[cell, way, u] * new
-            rows[u, kn.U_STOP], rows[u, kn.U_INTERVAL] = np.inf, new
+                self._phase[cell, way, u] = share
+        else:
+            share = self._phase[cell, way, u]
+        then = now + share * new if np.isfinite(new) else np.inf
+        if not waits:
+            row[[kn.U_NEXT, kn.U_INTERVAL, kn.U_UNTIL]] = then, new, np.inf
+            return
+        row[[kn.U_THEN, kn.U_AFTER]] = then, new
+        if passed:  # or the change before this one is to come yet, and what is on its way is still older
+            row[kn.U_UNTIL] = now
 
     def _ahead(self, cell: int, way: int, slot: int) -> float:
         """Return how many packets of a sender were taken that are sent later than now, less those that still wait."""
-        row = self._ue[cell, way, slot]
-        due, interval, stop = float(row[kn.U_NEXT]), float(row[kn.U_INTERVAL]), float(row[kn.U_STOP])
-        if not np.isfinite(due) or not np.isfinite(interval):
+        row, now = self._ue[cell, way, slot], float(self.now_ms)
+        due, until, then = float(row[kn.U_NEXT]), float(row[kn.U_UNTIL]), float(row[kn.U_THEN])
+        if not np.isfinite(due):
             return 0.0
-        return float(math.ceil((due - min(float(self.now_ms), stop)) / interval) - 1)
+        ahead = math.ceil((due - min(now, until)) / row[kn.U_INTERVAL]) - 1
+        if until < np.inf and then <= now:
+            ahead -= math.floor((now - then) / row[kn.U_AFTER]) + 1
+        return float(ahead)
 
     def _queued(self, cell: int, way: int, slot: int) -> FloatArray:
         """Return when the packets in a queue were sent, in order."""
@@ -283,7 +298,7 @@ class UeSlots:
         """Leave a slot as if no UE had ever been there."""
         self._attached[cell, slot] = False
         self._ue[cell, :, slot] = 0.0
-        self._ue[cell, :, slot, [kn.U_NEXT, kn.U_INTERVAL, kn.U_STOP]] = np.inf
+        self._ue[cell, :, slot, [kn.U_NEXT, kn.U_INTERVAL, kn.U_UNTIL]] = np.inf
         self._ue[cell, :, slot, kn.U_TRANSIT] = -1.0
         self._cnt[cell, :, slot] = 0
         self._done_before[cell, :, slot] = 0

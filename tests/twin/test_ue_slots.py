@@ -230,3 +230,32 @@ def test_ues_walk_between_cells_for_a_while_and_no_packet_is_lost_or_doubled() -
         assert queued == 0.0
         assert delivered + dropped == pytest.approx(offered)
         assert delivered > 0.5 * offered
+
+
+def test_load_is_what_was_set_whatever_the_quotas_and_links_make_of_its_packets() -> None:
+    """Each change keeps the sender's share of its interval, and moves nothing that was sent before it."""
+    total = []
+    for du_cores in (16.0, 0.45):
+        plane = plane_of(1, n_ue=1, ue_slots=1)
+        plane.set_quota(0, du_cores=du_cores)
+        times: list[float] = []
+        next_ms, share = 0.0, float(plane._phase[0, 0, 0])
+        rng = np.random.default_rng(3)
+        for _ in range(30):
+            mbps = float(rng.choice([2.0, 5.0, 20.0]))
+            plane.set_ue_load(0, 0, dl_mbps=mbps, ul_mbps=mbps)
+            start, interval_ms = plane.now_ms, BITS / (1000.0 * mbps)
+            next_ms = start + share * interval_ms
+            plane.advance(int(rng.integers(20, 90)))
+            while next_ms <= plane.now_ms:
+                times.append(next_ms)
+                next_ms += interval_ms
+            share = (next_ms - plane.now_ms) / interval_ms
+        total.append(balance(plane))
+        assert total[-1]["dl"][0] == pytest.approx(len(times), abs=1e-6)
+        if du_cores == 16.0:  # a DU that stalls has drawn on the next few packets when the load changes
+            sent = plane.packet_log(0).downlink[:, 0]
+            np.testing.assert_allclose(sent, times[: len(sent)], atol=1e-6)
+            assert len(sent) > len(times) - 20
+    for way in ("dl", "ul"):
+        assert total[0][way][0] == pytest.approx(total[1][way][0], abs=1e-6)
