@@ -42,7 +42,8 @@ class OwnEngine:
 
     def __init__(self) -> None:
         number = (os.getpid() + 64 * next(_NUMBERS)) % 512
-        self._bridge = f"rl-o{os.getpid()}-{number % 10}"
+        self.name = f"{os.getpid()}-{number % 10}"
+        self._bridge = f"rl-o{self.name}"
         self._address = f"198.{18 + number // 256}.{number % 256}.1/24"
         self._folder = Path(tempfile.mkdtemp(prefix="labd-"))
         self.socket = self._folder / "d.sock"

@@ -40,6 +40,8 @@ __all__ = [
 
 LABEL = "rantwin.lab"
 _MEMORY = {"du": 128 << 20, "cu": 128 << 20, "ue": 512 << 20, "core": 512 << 20}
+_SHARES = {"du": 65536, "cu": 16384, "ue": 1024, "core": 1024}
+"""Who gets the CPU first within a lab: a DU that had to wait for the senders' turn would be late, with quota left."""
 _NETWORKS = [f"10.{second}.{third}.0/24" for second in (213, 87, 199, 41) for third in (77, 78, 79, 80, 81, 82)]
 _CGROUPS = Path("/sys/fs/cgroup")
 _WEIGHTS = ((_CGROUPS / "cpu", "cpu.shares", "65536"), (_CGROUPS, "cpu.weight", "10000"))
@@ -179,6 +181,7 @@ def _start_all(client: Any, plan: LabPlan, image: str) -> None:
             security_opt=["no-new-privileges"],
             restart_policy={"Name": "always"},
             mem_limit=_MEMORY[role],
+            cpu_shares=_SHARES[role],
             pids_limit=256,
             cgroup_parent=parent,
             log_config={"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -15,10 +16,12 @@ from .work import Work
 
 __all__ = ["Cu", "own_quota_cores"]
 
-_TICK_NS = 5_000_000
-"""It wakes up so often, since waking up costs more CPU time than a packet."""
+_STEP_NS, _BEHIND_NS = 20_000_000, 2_000_000
+"""It wakes up for packets, and after so long for its steady work: waking up for that more often would cost more.
+Where it is further behind it takes steady work and packets in turn, so much time at once."""
 _CGROUP = Path("/sys/fs/cgroup")
 _QUOTA_EVERY_S = 0.25
+_SHOWN_EVERY_S = 0.01
 
 Waiting = deque[tuple[int, bytes]]
 """Packets and when they were passed on to here [ns]."""
@@ -60,24 +63,28 @@ class Cu:
         values = board.values
         values[place["started_s"]] = before = time.monotonic()
         buffer_ns, packet_ms = int(cost["buffer_ms"] * 1e6), cost["packet_ms"]
-        base_ms = cost["base_share"] * _TICK_NS * 1e-6
         ways = ((self._from_core, self._from_du, self._du, "dl"), (self._from_du, self._from_core, self._core, "ul"))
         queues: tuple[Waiting, Waiting] = (deque(), deque())
-        tick, quota, quota_at = monotonic_ns(), own_quota_cores(), before
+        poll = select.poll()
+        for source, *_ in ways:
+            poll.register(source, select.POLLIN)
+        until, quota, quota_at, shown = monotonic_ns(), own_quota_cores(), before, before
         while goes_on():
-            tick += _TICK_NS
-            ahead = tick - monotonic_ns()
-            if ahead > 0:
-                time.sleep(ahead * 1e-9)
-            if -ahead <= buffer_ns:  # steady work that could not be done in time is not made up for
-                work.do(base_ms)
-                values[place["base_ms"]] += base_ms
-            for queue, (source, *_) in zip(queues, ways, strict=True):
-                queue.extend((HEADER.unpack_from(data)[PASSED], data) for data in drain(source))
-            # In the order of arrival also where it is behind: what came after this tick waits for the next one.
-            while (row := _older(queues)) is not None and queues[row][0][0] <= tick:
-                passed, data = queues[row].popleft()
-                _, by, to, way = ways[row]
+            ahead = until + _STEP_NS - monotonic_ns()
+            ready = poll.poll(ahead * 1e-6 if ahead > 0 and not any(queues) else 0)
+            now, since = monotonic_ns(), until
+            until = now if now - since <= _STEP_NS else since + _BEHIND_NS
+            # Steady work that could not be done in time is not made up for.
+            base_ms = cost["base_share"] * max(0, until - max(since, now - buffer_ns)) * 1e-6
+            work.do(base_ms)
+            values[place["base_ms"]] += base_ms
+            for handle, _ in ready:
+                row = 0 if handle == self._from_core.fileno() else 1
+                queues[row].extend((HEADER.unpack_from(data)[PASSED], data) for data in drain(ways[row][0]))
+            # In the order of arrival also where it is behind: what came after this step waits for the next one.
+            while (older := _older(queues)) is not None and queues[older][0][0] <= until:
+                passed, data = queues[older].popleft()
+                _, by, to, way = ways[older]
                 if monotonic_ns() - passed > buffer_ns:
                     values[place[f"dropped_{way}"]] += 1
                     continue
@@ -90,5 +97,7 @@ class Cu:
                 quota, quota_at = own_quota_cores(), at
             values[place["quota_ms"]] += 1000.0 * (at - before) * min(quota, 1.0)
             values[place["at_s"]] = before = at
-            values[place["cpu_ms"]] = thread_time_ns() * 1e-6
-            board.show()
+            if at - shown >= _SHOWN_EVERY_S:
+                shown = at
+                values[place["cpu_ms"]] = thread_time_ns() * 1e-6
+                board.show()

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic_ns
 
 from .counters import TRAFFIC, Board
-from .packets import HEADER, PORT_DOWN, PORT_UP, Address, drain, open_socket, send
+from .packets import HEADER, PORT_DOWN, PORT_UP, Address, drain, drain_stamped, open_socket, send
 
 __all__ = ["CoreEnd", "Flow", "UeEnd", "flows_of", "relay"]
 
@@ -77,12 +77,12 @@ class _End:
             flow.last_ns = monotonic_ns()
             self._boards[flow.gnb].values[self._place[f"offered_bits_{flow.way}"]] += 8 * size
 
-    def _delivered(self, flow: Flow, entered_ns: int, size: int) -> None:
+    def _delivered(self, flow: Flow, entered_ns: int, arrived_ns: int, size: int) -> None:
         if size < _LEAST_BYTES:
             return
         values, place, way = self._boards[flow.gnb].values, self._place, flow.way
         flow.last_ns = monotonic_ns()
-        transit = (monotonic_ns() - entered_ns) * 1e-6
+        transit = (arrived_ns - entered_ns) * 1e-6
         if flow.transit_ms is not None:
             flow.jitter_ms += (abs(transit - flow.transit_ms) - flow.jitter_ms) / 16.0
         flow.transit_ms = transit
@@ -105,7 +105,7 @@ class UeEnd(_End):
 
     def __init__(self, flows: list[Flow], counters: Path, du: Mapping[str, Address]) -> None:
         super().__init__(flows, counters)
-        self._du, self._air = du, open_socket(PORT_DOWN)
+        self._du, self._air = du, open_socket(PORT_DOWN, stamps=True)
         self._poll.register(self._air, select.POLLIN)
         self._of = {}
         for flow in flows:
@@ -122,12 +122,12 @@ class UeEnd(_End):
             for handle, _ in self._poll.poll(100.0):
                 if (flow := self._of.get(handle)) is not None:
                     self._upwards(flow)
-            for data in drain(self._air):
+            for data, arrived in drain_stamped(self._air):
                 number, sender, entered, _ = HEADER.unpack_from(data)
                 flow = by_number.get(number)
                 if flow is not None and flow.client is not None and flow.local is not None and sender == flow.sender:
                     if flow.way == "dl":
-                        self._delivered(flow, entered, len(data) - HEADER.size)
+                        self._delivered(flow, entered, arrived, len(data) - HEADER.size)
                     send(flow.local, data[HEADER.size :], flow.client)
             self._show()
             time.sleep(_BREATH_S)
@@ -155,7 +155,7 @@ class CoreEnd(_End):
 
     def __init__(self, flows: list[Flow], counters: Path, cu: Mapping[str, Address]) -> None:
         super().__init__(flows, counters)
-        self._cu, self._n3 = cu, open_socket(PORT_UP)
+        self._cu, self._n3 = cu, open_socket(PORT_UP, stamps=True)
         self._poll.register(self._n3, select.POLLIN)
         self._of: dict[int, Flow] = {}
 
@@ -164,14 +164,14 @@ class CoreEnd(_End):
         by_number = {flow.number: flow for flow in self.flows}
         while goes_on():
             ready = self._poll.poll(100.0)
-            for data in drain(self._n3):
+            for data, arrived in drain_stamped(self._n3):
                 number, sender, entered, _ = HEADER.unpack_from(data)
                 if (flow := by_number.get(number)) is None:
                     continue
                 if flow.local is None or flow.sender != sender:
                     self._new_sender(flow, sender)
                 if flow.way == "ul":
-                    self._delivered(flow, entered, len(data) - HEADER.size)
+                    self._delivered(flow, entered, arrived, len(data) - HEADER.size)
                 with contextlib.suppress(OSError):
                     if flow.local is not None:
                         flow.local.send(data[HEADER.size :])
