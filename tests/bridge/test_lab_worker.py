@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
-from time import thread_time_ns
+from time import monotonic_ns, sleep, thread_time_ns
 
 import pytest
 
@@ -16,7 +16,7 @@ from bridge.lab.inventory_text import inventory_text
 from bridge.lab.worker.cu import _older, own_quota_cores
 from bridge.lab.worker.du import FRAME, Grants, Queue
 from bridge.lab.worker.ends import flows_of
-from bridge.lab.worker.packets import HEADER, PASSED, stamp
+from bridge.lab.worker.packets import HEADER, PASSED, drain_stamped, open_socket, send, stamp
 from bridge.lab.worker.traffic import read_load
 from bridge.lab.worker.work import Chance, Work
 from col.errors import InputError
@@ -48,6 +48,18 @@ def test_a_full_queue_drops_what_comes_and_counts_it() -> None:
         queue.put(packet(entered))
     assert queue.dropped == 1
     assert queue.bits == 1600
+
+
+def test_a_datagram_arrived_when_the_kernel_had_it_and_not_when_somebody_looked() -> None:
+    with open_socket(0, stamps=True) as receiver, open_socket(0) as sender:
+        before = monotonic_ns()
+        send(sender, packet(1), ("127.0.0.1", receiver.getsockname()[1]))
+        after = monotonic_ns()
+        sleep(0.2)
+        ((data, arrived),) = drain_stamped(receiver)
+    assert data == packet(1)
+    # Two clocks are read one after the other: another process may have its turn in between.
+    assert before - 50_000_000 < arrived < after + 100_000_000
 
 
 def test_grants_fill_slots_one_after_the_other_up_to_the_frame() -> None:
