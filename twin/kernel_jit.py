@@ -57,4 +57,4 @@ def jit(function: _F) -> _F:
 
 def inlined(function: _F) -> _F:
     """Make a function part of its callers: a call with a dozen arrays costs as much as its work."""
-    return cast(_F, _njit(inline="always", error_model="numpy", _nrt=False)(function))
+    return cast(_F, _njit(forceinline=True, cache=True, error_model="numpy", _nrt=False)(function))
