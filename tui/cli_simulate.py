@@ -64,6 +64,11 @@ def add_simulate_command(commands: Commands[Parser]) -> None:
     )
     parser.add_argument("--seed", type=whole(0), default=0, help="seed of everything random (default: 0)")
     parser.add_argument(
+        "--trace",
+        action="store_true",
+        help="also write packets.parquet: when each packet was sent and delivered (the first 4 million of a run)",
+    )
+    parser.add_argument(
         "--counterfactual",
         type=Path,
         metavar="RUN",
@@ -140,6 +145,7 @@ def _simulated(args: argparse.Namespace, progress: Progress) -> Simulation:
         passive=args.passive,
         do=args.do,
         runs=args.runs,
+        trace=args.trace,
     )
     return run_simulation(request, progress)
 
@@ -151,6 +157,7 @@ def _command(args: argparse.Namespace) -> str:
         return shlex.join(["rantwin", "simulate", *what, *(word for do in args.do for word in ("--do", do))])
     words = ["rantwin", "simulate", str(args.scenario), *(word for do in args.do for word in ("--do", do))]
     words += ["--passive"] if args.passive else []
+    words += ["--trace"] if args.trace else []
     words += ["--trace-in", str(args.trace_in)] if args.trace_in is not None else []
     words += ["--windows", str(args.windows)] if args.windows is not None else []
     words += ["--runs", str(args.runs)] if args.runs != 1 else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from col.plant import Windows, concatenate_windows
 from tui.progress import Progress, Status
 from tui.simulate_do import Interventions, read_interventions
+from twin.dataplane import PacketLog
 from twin.mechanism import RunEvent
 from twin.ran import RunPlan, RunRecord, passive_plan, simulate, trial_plan
 from twin.scenario import Scenario, load_scenario
@@ -22,6 +23,8 @@ __all__ = ["Simulation", "SimulationRequest", "joined", "plans_of", "robustness_
 FloatArray = NDArray[np.float64]
 
 _WINDOWS, _PASSIVE_WINDOWS = 20, 240
+_MOST_PACKETS = 4_000_000
+"""Packets of a run that are kept at most, all cells and directions together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,7 @@ class SimulationRequest:
     passive: bool = False
     do: Sequence[str] = ()
     runs: int = 1
+    trace: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,8 @@ class Simulation:
     factual_of: str = ""
     recorded: bool = False
     """Whether `factual` was recorded on something else than the twin."""
+    packets: Sequence[tuple[int, float, int, PacketLog]] = ()
+    """(run, its start on the clock of the table [s], cell, packets), where they were asked for."""
     may_move: frozenset[str] = frozenset()
     """Of a counterfactual: what the causal graph lets do() move."""
 
@@ -126,12 +132,13 @@ def plans_of(scenario: Scenario, request: SimulationRequest, do: Interventions) 
     windows = request.windows or (
         _PASSIVE_WINDOWS if request.passive else max(_WINDOWS, scenario.specification.horizon)
     )
+    kept = _MOST_PACKETS // (2 * len(scenario.topology.gnbs)) if request.trace else 0
     if not request.passive:
-        plan = trial_plan(scenario, base, {**base, **do.controls}, windows)
+        plan = replace(trial_plan(scenario, base, {**base, **do.controls}, windows), log_packets=kept)
         return [do.into(plan)] * request.runs
     each = scenario.passive.run_windows
     lengths = [min(each, windows - done) for done in range(0, windows, each)]
-    plan = passive_plan(scenario, {**base, **do.controls})
+    plan = replace(passive_plan(scenario, {**base, **do.controls}), log_packets=kept)
     return [do.into(plan, windows=length) for length in lengths]
 
 
@@ -141,6 +148,7 @@ def joined(
     """Return the runs as one simulation, one after the other on one clock."""
     tables: list[Windows] = []
     events: list[tuple[int, float, RunEvent]] = []
+    packets: list[tuple[int, float, int, PacketLog]] = []
     offset, count = 0.0, 0
     for record in records:
         n = len(record.start_s)
@@ -154,6 +162,7 @@ def joined(
                 metrics=record.metrics,
             )
         )
+        packets += [(record.run, offset, cell, log) for cell, log in record.packets.items()]
         events += [(record.run, offset + event.at_ms / 1000.0, event) for event in record.events]
         offset, count = float(tables[-1].end_s[-1]), count + n
     hidden = {name: np.concatenate([record.hidden[name] for record in records]) for name in records[0].hidden}
@@ -165,6 +174,7 @@ def joined(
         windows=concatenate_windows(tables),
         hidden=hidden,
         events=events,
+        packets=packets,
         wall_s=wall_s,
         notes=scenario.notes,
     )

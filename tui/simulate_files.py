@@ -1,7 +1,7 @@
 """What a simulation leaves on disk: a folder with the scenario, the windows, what happened, and a page of plots.
 
 `scenario.toml`, `windows.parquet` (as of a rehearsal; `hidden.parquet` has variables that no plant shows),
-`factual.parquet` (of a counterfactual: what happened in fact),
+`packets.parquet` (with --trace), `factual.parquet` (of a counterfactual: what happened in fact),
 `windows.csv` (column names of the public data set), `events.jsonl` (one line an event), `simulation.json` (what makes
 it again, and the summary), `report.html`, with --figures also the plots as files.
 """
@@ -21,6 +21,7 @@ from tui.console import plain_json
 from tui.dataset_csv import dataset_csv
 from tui.figures.svg import standalone
 from tui.manifest import versions
+from tui.packet_file import write_packets
 from tui.simulate import Simulation
 from tui.simulate_page import simulation_page
 from tui.simulate_summary import summary_of
@@ -79,6 +80,9 @@ def write_simulation(simulation: Simulation, folder: Path, *, figures: bool = Fa
     if simulation.factual is not None:
         written.append(folder / "factual.parquet")
         write_windows(written[-1], simulation.factual, PASSIVE if simulation.passive else 0)
+    if simulation.packets:
+        written.append(folder / "packets.parquet")
+        write_packets(written[-1], simulation.packets)
     if simulation.hidden:
         written.append(folder / "hidden.parquet")
         write_windows(written[-1], replace(simulation.windows, controls={}, metrics=dict(simulation.hidden)), PASSIVE)

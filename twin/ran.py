@@ -16,6 +16,7 @@ import simpy
 from numpy.typing import NDArray
 
 from twin.autoscaler import Autoscaler
+from twin.dataplane import PacketLog
 from twin.intervene import Do, Surgery, as_interventions, check_do, held_from_start
 from twin.mechanism import Process, RunEvent
 from twin.ran_state import AFTER_MECHANISMS, DATA_PLANE_STREAMS, RanState, make_autoscaler
@@ -36,7 +37,8 @@ class RunPlan:
     `base` is the configuration that the processes start with and `interventions` are (slot, values) in order; window k
     goes from `first_window` + k windows to the next. `autoscaled` lets the autoscaler set the limits at each window's
     start, and `passive_load` moves the load there; otherwise it is the operating load. `held` are variables that do()
-    holds from the start of the run on, `do` those that it holds from some window on or at values that move.
+    holds from the start of the run on, `do` those that it holds from some window on or at values that move. Of every
+    cell and direction the first `log_packets` packets are kept.
     """
 
     base: Mapping[str, float]
@@ -47,6 +49,7 @@ class RunPlan:
     passive_load: bool = False
     held: Mapping[str, float] = field(default_factory=dict)
     do: tuple[Do, ...] = ()
+    log_packets: int = 0
 
     @property
     def interventions_at(self) -> int:
@@ -69,6 +72,8 @@ class RunRecord:
     metrics: Mapping[str, FloatArray]
     hidden: Mapping[str, FloatArray] = field(default_factory=dict)
     events: tuple[RunEvent, ...] = ()
+    packets: Mapping[int, PacketLog] = field(default_factory=dict)
+    """By cell, where the plan asks for them; times since the run's start."""
 
 
 def passive_plan(scenario: Scenario, base: Mapping[str, float]) -> RunPlan:
@@ -130,7 +135,9 @@ class _Run:
         self._env = simpy.Environment()
         interventions = (*as_interventions(plan.held, since=None), *plan.do)
         held = held_from_start(interventions)
-        self._ran = RanState(scenario, streams, self._env, plan.base, held, automation=plan.autoscaled)
+        self._ran = RanState(
+            scenario, streams, self._env, plan.base, held, automation=plan.autoscaled, log_packets=plan.log_packets
+        )
         starts = range(
             plan.first_window, plan.first_window + plan.windows * scenario.window_slots, scenario.window_slots
         )
@@ -161,6 +168,9 @@ class _Run:
             metrics={name: np.array([row[name] for row in metrics]) for name in names},
             hidden={name: np.array([row[name] for row in metrics]) for name in hidden},
             events=tuple(self._ran.events),
+            packets={gnb.cell: self._ran.plane.packet_log(self._ran.row(gnb.cell)) for gnb in topology.gnbs}
+            if self._plan.log_packets
+            else {},
         )
 
     def _frames(self) -> Process:

@@ -53,6 +53,7 @@ class RanState:
         held: Mapping[str, float],
         *,
         automation: bool = False,
+        log_packets: int = 0,
     ) -> None:
         self.scenario, self.env = scenario, env
         self.topology = scenario.topology
@@ -69,6 +70,7 @@ class RanState:
             generators,
             du_factor=self._du,
             cu_factor=self._cu,
+            log_packets=log_packets,
             cu_of=[self.topology.cus.index(gnb.cu) for gnb in self.topology.gnbs],
         )
         self.controls: dict[str, float] = {}

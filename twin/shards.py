@@ -61,6 +61,7 @@ def joined(scenario: Scenario, records: Sequence[RunRecord]) -> RunRecord:
     )
     return replace(
         records[0],
+        packets={cell: log for record in records for cell, log in record.packets.items()},
         controls={name: controls[name] for name in topology.control_names},
         metrics={name: metrics[name] for name in dict.fromkeys(metric.name for metric in topology.metrics())},
         hidden=hidden,

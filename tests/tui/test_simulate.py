@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tests.tui.small_scenario import small_scenario
@@ -100,6 +101,20 @@ def test_csv_has_the_columns_of_the_data_set_in_its_units(plain: Path, small: st
     lost = 1 - windows.metrics["thp_dl_1"][0] / windows.metrics["load_dl_1"][0]
     assert first["DU1_e2e_downlink_lost_percent"] == pytest.approx(100 * max(0, lost))
     assert first["prb_ul_1"] == windows.metrics["prb_ul_1"][0]  # nothing corresponds: by its own name
+
+
+def test_a_trace_has_every_packet_of_the_windows(small: str, tmp_path: Path) -> None:
+    out = tmp_path / "trace"
+    assert main(["simulate", small, "--windows", "2", "--trace", "--quiet", "--out", str(out)]) == 0
+    windows, _ = read_windows(out / "windows.parquet")
+    table = pq.read_table(out / "packets.parquet").to_pydict()
+    delivered = np.array([t for t, way in zip(table["delivered_s"], table["way"], strict=True) if way == "ul"])
+    for k in range(2):
+        inside = np.sum((delivered > windows.start_s[k]) & (delivered <= windows.end_s[k]))
+        mbps = inside * 8 * scenario_of(small).payload_bytes / 3.0 / 1e6
+        assert mbps == pytest.approx(windows.metrics["thp_ul_1"][k], rel=0.01)
+    sent = np.array(table["sent_s"])
+    assert np.all(np.array(table["delivered_s"]) > sent)
 
 
 def test_json_goes_to_stdout_alone(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
