@@ -44,7 +44,7 @@ RETRANSMIT_MS = 200.0
 
 
 class Distribution(StrEnum):
-    """Distribution of the jitter variable X; mean 0.
+    """Distribution of the jitter variable X; mean 0 but for what truncation takes of PARETO (-0.033).
 
     UNIFORM: on [-1, 1], 2 Phi(Z) - 1. NORMAL: Z. PARETO: min(4/3 (U^(-1/3) - 3/2), 4) with U = 1 - Phi(Z), standard
     deviation about 1.1, never below -2/3: late packets are very late (shape 3, the table that iproute2 comes with).

@@ -271,10 +271,11 @@ class PlaneCompute:
     def hold_stall(self, cell: int, share: float | None) -> None:
         """Hold the share of time that a cell's DU stands throttled, whatever its quota; None lets it go.
 
-        The DU stands in the last `share` of every period of its cgroup and runs at its parallelism before. From the
-        next refill on there is no quota, until then the one in force binds too; when the hold ends there is none until
-        the next refill. The stall and what it does to slots are those of throttling: each adds `resume_ms` of work; it
-        is counted from where it stops the DU to the period's end.
+        From now on the DU stands in the last `share` of every period of its cgroup, the one under way included (so it
+        may stand at once), and runs at its parallelism before. From the next refill on there is no quota, until then
+        the one in force binds too; when the hold ends there is none until the next refill. The stall and what it does
+        to slots are those of throttling: each adds `resume_ms` of work; it is counted from where it stops the DU to
+        the period's end.
 
         Raises:
             InputError: not in 0 to 0.95.
