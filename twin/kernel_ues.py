@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from twin.kernel_jit import inlined, jit
+from twin.kernel_jit import inlined
 from twin.kernel_layout import (
     C_DONE,
     C_READY,
@@ -102,7 +102,7 @@ def average_rates(c: int, p: Any, give_dl: Any, give_ul: Any, radio: Any) -> Non
             air[c, 1, u, A_AVERAGE] += (give_ul[u] - air[c, 1, u, A_AVERAGE]) * step
 
 
-@jit
+@inlined
 def grant_ues(
     c: int, way: int, n: int, start: float, waits: float, cap: float, p: Any, s: Any, cnt: Any, sent: Any, ready: Any,
     give: Any, radio: Any,
@@ -133,9 +133,11 @@ def grant_ues(
         u = u + 1 if u + 1 < n_ue else 0
         give[u] = 0
         air[c, way, u, A_REPEAT] = -1.0
-        if air[c, 0, u, A_BAR] > start:
+        backlog = cnt[c, way, u, C_READY] * bits - cnt[c, way, u, C_SENT]
+        out = errors and air[c, way, u, A_OUT] > 0.0
+        if (backlog <= 0 and not out) or air[c, 0, u, A_BAR] > start:
             continue
-        if errors and air[c, way, u, A_OUT] > 0.0:
+        if out:
             due = -1
             for h in range(_PROCESSES):
                 if (
@@ -155,7 +157,6 @@ def grant_ues(
                 continue
             if air[c, way, u, A_OUT] >= m[M_PROCESSES]:
                 continue
-        backlog = cnt[c, way, u, C_READY] * bits - cnt[c, way, u, C_SENT]
         if backlog > 0:
             if errors:
                 choose_mcs(c, way, u, m, air, tab)
@@ -163,7 +164,7 @@ def grant_ues(
             total += backlog / air[c, way, u, A_BPP]
             active += 1
             head = cnt[c, way, u, C_DONE] & ring
-            if errors and air[c, way, u, A_OUT] > 0.0:
+            if out:
                 head = (cnt[c, way, u, C_SENT] // bits) & ring
             since = ready[c, u, head] if way == 0 else sent[c, 1, u, head]
             if since < oldest:
@@ -312,7 +313,7 @@ def _reestablish(c: int, u: int, bits: int, cnt: Any, air: Any, harq: Any) -> No
             harq[c, w, u, h, H_BITS] = 0.0
 
 
-@jit
+@inlined
 def send_ues(
     c: int, way: int, n: int, a: float, at: float, p: Any, s: Any, k: Any, ue: Any, cnt: Any, sent: Any, pend: Any,
     hist: Any, give: Any, give_ul: Any, line: Any, log: Any, n_log: Any, radio: Any,
