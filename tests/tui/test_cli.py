@@ -42,6 +42,7 @@ def test_without_a_command_it_prints_the_help(capsys: pytest.CaptureFixture[str]
     "command",
     [
         "rehearse",
+        "simulate",
         "certify",
         "calibrate",
         "report",
