@@ -117,6 +117,10 @@ class Ues(Mechanism):
         now = self._ran.now_ms
         return [ue for ue in self._members[cell] if ue.attached and ue.busy_until_ms <= now]
 
+    def can_spare(self, cell: int) -> bool:
+        """Return whether a cell may lose a UE: the walk's lower bound holds for handovers too."""
+        return len(self._members[cell]) > self._law.lower_ues
+
     def has_room(self, cell: int) -> bool:
         """Return whether a cell takes another UE."""
         return bool(self._free[cell])

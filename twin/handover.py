@@ -95,7 +95,7 @@ class Handovers(Mechanism):
         for _ in range(moves if way else 0):
             source, target = pair.cells if way > 0 else pair.cells[::-1]
             ready = self._ues.movable(source)
-            if not ready or not self._ues.has_room(target):
+            if not ready or not self._ues.can_spare(source) or not self._ues.has_room(target):
                 return
             ue = ready[int(who * len(ready))]
             self._move(
@@ -155,8 +155,8 @@ class Handovers(Mechanism):
         return all(ue.code != code for pair in self._pairs for cell in pair.cells for ue in self._ues.members(cell))
 
     def _leave(self, ue: Ue, pair: Pair, target: int, difference_db: float) -> None:
-        """Hand a UE over by event A3, unless the other cell is full."""
-        if not self._ues.has_room(target):
+        """Hand a UE over by event A3, within the bounds on the number of UEs of both cells."""
+        if not self._ues.can_spare(ue.cell) or not self._ues.has_room(target):
             return
         law, generator = self._interruption, self._streams.generator("ue_handover", ue.code * 1024 + ue.moves)
         length_ms, lost = law.length_ms(float(generator.standard_normal())), float(generator.random())

@@ -85,6 +85,18 @@ def test_a_higher_threshold_moves_fewer_ues_and_leaves_a_larger_imbalance() -> N
     assert imbalance[1:] == sorted(imbalance[1:])
 
 
+def test_handovers_keep_to_the_bounds_on_the_number_of_ues() -> None:
+    ground = Ground(controls={"thr_p1": 0.0})
+    population = Population(lower_ues=1, upper_ues=4, gain_probability=0.1, lose_probability=0.6, dl_mbps=1.0,
+                            ul_mbps=RATE)  # fmt: skip
+    ues = Ues(population, None, Streams(2, 0), ground.ran)
+    ground.start(ues, Handovers(LoadRule(), None, Interruption(), ues, Streams(2, 0), ground.ran))
+    for _ in range(200):
+        ground.run_windows(1)
+        assert all(1 <= len(ues.members(cell)) <= 4 for cell in (1, 2))
+    assert len(moves_of(ground)) > 10
+
+
 def test_would_be_arrivals_and_departures_do_not_depend_on_the_threshold() -> None:
     draws = [[w["att_1"] for w in steered(share * RATE, 40, p=0.4).windows] for share in (0.0, 5.0)]
     assert draws[0] == draws[1]
