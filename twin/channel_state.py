@@ -131,7 +131,7 @@ class Channel:
             large: list[tuple[FloatArray, NDArray[np.bool_]]] = []
             for block in range(self._next, last + 1):
                 if block % _STEP_BLOCKS == 0 and block > 0:
-                    self._walk()
+                    self._walk(large[-1][1] if large else self._large_scale()[1])
                 if not large or block % _STEP_BLOCKS == 0:
                     now = self._large_scale()
                 large.append(now)
@@ -163,13 +163,16 @@ class Channel:
     def _correlated(self, normal: FloatArray) -> FloatArray:
         """Return pairs of unit normals, last axis, correlated as the shadowing of two sites is."""
         rho = self.parameters.site_correlation
-        return np.stack([normal[..., 0], rho * normal[..., 0] + np.sqrt(1.0 - rho * rho) * normal[..., 1]], axis=-1)
+        out = normal.copy()
+        out[..., 1] = rho * normal[..., 0] + np.sqrt(1.0 - rho * rho) * normal[..., 1]
+        return out
 
     def _large_scale(self) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return loss [dB] and line of sight to both sites, shapes (g, slots, 2)."""
         p = self.parameters
-        x, y = self._xy[..., 0], self._xy[..., 1]
-        distance = np.stack([np.hypot(x, y), np.hypot(x - p.site_distance_m, y)], axis=-1)
+        distance = np.empty_like(self._xy)
+        np.hypot(self._xy[..., 0], self._xy[..., 1], out=distance[..., 0])
+        np.hypot(self._xy[..., 0] - p.site_distance_m, self._xy[..., 1], out=distance[..., 1])
         los = self._los_draw < line_of_sight_probability(p.site, distance)
         loss = path_loss_db(
             p.site,
@@ -182,22 +185,21 @@ class Channel:
         sd = np.where(los, SHADOWING[p.site].sd_db[1], SHADOWING[p.site].sd_db[0])
         return loss + sd * self._shadow, los
 
-    def _walk(self) -> None:
-        """Let a second pass for places and shadowing."""
+    def _walk(self, los: NDArray[np.bool_]) -> None:
+        """Let a second pass for places and shadowing, which decorrelates as the line of sight before says."""
         p = self.parameters
-        cells, slots = self._heading.shape
-        draws = [(rng.uniform(size=(slots, 2)), rng.standard_normal((slots, 2))) for rng in self._walks]
-        turn, normal = (np.stack([draw[part] for draw in draws]) for part in (0, 1))
+        slots = self._heading.shape[1]
+        turn, normal = np.empty_like(self._xy), np.empty_like(self._xy)
+        for cell, rng in enumerate(self._walks):
+            turn[cell], normal[cell] = rng.uniform(size=(slots, 2)), rng.standard_normal((slots, 2))
         self._heading = np.where(turn[..., 0] < 1.0 / p.heading_s, 2.0 * np.pi * turn[..., 1], self._heading)
         step = p.speed_kmh / 3.6
-        own = np.stack([self._site * p.site_distance_m, np.zeros(cells)], axis=-1)[:, None, :]
-        from_site = self._xy - own
-        distance = np.hypot(from_site[..., 0], from_site[..., 1])
-        outward = np.arctan2(from_site[..., 1], from_site[..., 0])
+        x, y = self._xy[..., 0] - (self._site * p.site_distance_m)[:, None], self._xy[..., 1]
+        distance, outward = np.hypot(x, y), np.arctan2(y, x)
         self._heading = np.where(distance > p.distance_upper_m, outward + np.pi, self._heading)
         self._heading = np.where(distance < p.distance_lower_m, outward, self._heading)
-        self._xy += step * np.stack([np.cos(self._heading), np.sin(self._heading)], axis=-1)
-        _, los = self._large_scale()
+        self._xy[..., 0] += step * np.cos(self._heading)
+        self._xy[..., 1] += step * np.sin(self._heading)
         reach = np.where(los, SHADOWING[p.site].distance_m[1], SHADOWING[p.site].distance_m[0])
         rho = np.exp(-step / reach)
         self._shadow = rho * self._shadow + np.sqrt(1.0 - rho * rho) * self._correlated(normal)

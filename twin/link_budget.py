@@ -16,7 +16,8 @@ _PRB_HZ = 180e3
 
 
 def _linear(db: ArrayLike) -> FloatArray:
-    return np.power(10.0, np.asarray(db, dtype=np.float64) / 10.0)
+    linear: FloatArray = np.exp(np.asarray(db, dtype=np.float64) * (np.log(10.0) / 10.0))
+    return linear
 
 
 def _db(linear: ArrayLike) -> FloatArray:
