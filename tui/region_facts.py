@@ -21,6 +21,8 @@ __all__ = ["Cheapest", "SafeRegion", "border_limits", "cheapest_safe", "region_s
 
 FloatArray = NDArray[np.float64]
 _SLICE_POINTS = 43
+_RESOURCES = ("core", "GB", "PRB")
+"""Units of what costs something to have."""
 _ZOOM_BELOW, _ZOOM_ABOVE = 0.05, 0.09
 
 
@@ -115,12 +117,14 @@ def _slice(
 def cheapest_safe(region: SafeRegion, controls: Sequence[Control]) -> Cheapest | None:
     """Return a settable configuration of small total inside the region, None where the reference is outside it.
 
+    None too where controls are not amounts of one resource: a threshold or a gain is not cheaper for being lower.
+
     From the reference down, one control at a time, the one that costs the least safety first, in steps that halve: a
     local minimum, which is the minimum where lowering a control never helps another.
     """
     by_name = {c.name: c for c in controls}
     ordered = [by_name[name] for name in region.controls]
-    if len({c.unit for c in ordered}) != 1:
+    if len({c.unit for c in ordered}) != 1 or ordered[0].unit not in _RESOURCES:
         return None
     x = np.array([c.snap(c.reference) for c in ordered])
     if not region.contains(x[None, :])[0]:

@@ -36,7 +36,8 @@ def headline(data: ReportData) -> str:
     elif cheapest:
         total, reference = float(cheapest["total"]), float(cheapest["reference_total"])
         saved = f", {percent(1 - total / reference, 0)} less than the reference" if total < reference else ""
-        text += f"; the cheapest safe configuration found needs {number(total, 2)} {cheapest['unit']}{_s(total)}{saved}"
+        unit = f"core{_s(total)}" if cheapest["unit"] == "core" else cheapest["unit"]
+        text += f"; the cheapest safe configuration found needs {number(total, 2)} {unit}{saved}"
     trials, violations = int(summary["interventions"]), int(summary["violations"])
     return f"{text}; {_count(trials, 'trial')}, {_count(violations, 'violation')}"
 

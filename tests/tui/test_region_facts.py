@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -38,6 +39,12 @@ class Corner:
 
 
 CONTROLS = (control("a"), control("b"))
+
+
+def test_controls_that_are_no_resource_have_no_cheapest_configuration() -> None:
+    thresholds = [replace(control(name), unit="Mbit/s") for name in Corner.controls]
+    assert cheapest_safe(Corner(), [control(name) for name in Corner.controls]) is not None
+    assert cheapest_safe(Corner(), thresholds) is None
 
 
 def test_the_cheapest_configuration_is_the_corner_and_can_be_set() -> None:
