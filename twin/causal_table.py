@@ -39,8 +39,8 @@ class Hold(StrEnum):
 
     control: put in force, and whatever else would set it is overruled. load: offered so. run: what a process run drew
     for good. window: replaced where the window's metrics are put together, so that whatever is computed from them sees
-    it. capacity: the same, and throughput follows by its formula. demand, stall, radio, backlog: held inside the data
-    plane. mechanism: the mechanism that computes it looks into `RanState.held` first. none: there is no one place where
+    it. capacity: the same, and throughput follows by its formula. demand, stall, radio: held inside the data plane.
+    mechanism: the mechanism that computes it looks into `RanState.held` first. none: there is no one place where
     it could be held; hold its parents.
     """
 
@@ -52,7 +52,6 @@ class Hold(StrEnum):
     DEMAND = "demand"
     STALL = "stall"
     RADIO = "radio"
-    BACKLOG = "backlog"
     MECHANISM = "mechanism"
     NONE = "none"
 

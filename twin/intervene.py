@@ -6,7 +6,7 @@ that is done (`twin.causal_table.Hold`):
 
 * what is set or decided somewhere on the control plane (controls, loads, UEs, memory, contention, the neighbour) is
   looked up in `RanState.held` there before anything else;
-* what follows from the packets is held inside the data plane (demand, throttle state, SNR, MCS, errors, PRBs, backlog);
+* what follows from the packets is held inside the data plane (demand, throttle state, SNR, MCS, errors, PRBs);
 * what is only read off at the end of a window is replaced there, before power, controllers and the record see it.
 
 Held values may move from window to window. They change between two windows: after the one that ends is closed and

@@ -199,3 +199,23 @@ def test_what_cannot_be_held_is_refused_in_one_line(do: Do, fault: str) -> None:
 def test_a_value_that_is_none_is_refused(values_: tuple[float, ...]) -> None:
     with pytest.raises(InputError):
         Do(variable="cpu_du_1", values=values_)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reached"),
+    [
+        ("snr_1", 8.0, {"mcs_ul_1", "prb_ul_1", "cap_du_ul_1"}),
+        ("sdl_1", 8.0, {"cqi_1", "mcs_dl_1", "cap_du_dl_1"}),
+        ("mcs_ul_1", 5.0, {"prb_ul_1", "cap_du_ul_1"}),
+        ("bler_dl_1", 0.3, {"prb_dl_1", "dly_dl_1"}),
+        ("prb_ul_1", 60.0, {"wd_du_1", "cpuu_du_1"}),
+        ("memu_du_1", 2400.0, {"memu_du_1"}),
+        ("nn_h1", 1.0, {"hst_h1", "cpuu_du_1", "cpuu_du_2", "pow_h1"}),
+        ("hst_h1", 0.5, {"wd_du_1", "wd_du_2", "wd_cu_1", "pow_h1"}),
+    ],
+)
+def test_variables_of_radio_memory_and_host_are_held_inside_their_mechanisms(
+    name: str, value: float, reached: set[str]
+) -> None:
+    recorded = knee("cpu-allocation", "\n[channel]\n[link_adaptation]\n[harq]\n[memory]\n[contention]\n")
+    assert reached <= assert_moves_only_what_it_may(recorded, name, value)
