@@ -10,7 +10,7 @@ this unit, window by window, not an average.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,17 +96,17 @@ def counterfactual(
 
     `do` maps variables to a value, or to one value a window, from window `since` on (None: from the start of the run,
     warm-up included); or it is a list of `Do`, each with a `since` of its own. What the run's own plan held stays held
-    unless `do` holds it otherwise.
+    until `do` holds it otherwise.
 
     Raises:
         InputError: a variable that cannot be held, or a value out of bounds; see `twin.intervene.check_do`.
     """
     interventions = as_interventions(do, since) if isinstance(do, Mapping) else tuple(do)
-    named = {item.variable for item in interventions}
+    begins = {item.variable: item.since for item in interventions}
     plan = replace(
         recorded.plan,
-        held={name: value for name, value in recorded.plan.held.items() if name not in named},
-        do=(*(item for item in recorded.plan.do if item.variable not in named), *interventions),
+        held={name: value for name, value in recorded.plan.held.items() if begins.get(name, 0) is not None},
+        do=(*_until(recorded.plan.do, begins), *interventions),
     )
     record = simulate(recorded.scenario, plan, seed=recorded.seed, run=recorded.record.run)
     return Counterfactual(
@@ -116,6 +116,15 @@ def counterfactual(
         record=record,
         controlled=plan.autoscaled,
     )
+
+
+def _until(earlier: Iterable[Do], begins: Mapping[str, int | None]) -> Iterator[Do]:
+    """Yield what a run's own do() still does where another one begins on the same variable, at a window or at once."""
+    for item in earlier:
+        if item.variable not in begins:
+            yield item
+        elif (end := begins[item.variable]) is not None and (item.since is None or item.since < end):
+            yield replace(item, values=item.values[: max(1, end - (item.since or 0))])
 
 
 def factual_controls(record: RunRecord, *, but: Iterable[str] = ()) -> dict[str, tuple[float, ...]]:

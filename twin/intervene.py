@@ -81,20 +81,22 @@ def check_do(scenario: Scenario, interventions: Sequence[Do]) -> dict[str, Varia
     """Return the row of the causal table for each variable that is held.
 
     Raises:
-        InputError: a variable that the scenario does not have or that cannot be held, named twice, out of the bounds of
-            its control, or a constant of the run that is to be held from later on.
+        InputError: a variable that the scenario does not have or that cannot be held, held twice at a time, out of the
+            bounds of its control, or a constant of the run that is to be held from later on.
     """
     known = causal_variables(scenario.topology)
     controls = {control.name: control for control in scenario.controls}
     rows: dict[str, Variable] = {}
+    last: dict[str, int] = {}  # window with the last value so far
     for do in interventions:
         row = known.get(do.variable)
         if row is None:
             near = difflib.get_close_matches(do.variable, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InputError(f"the scenario has no such variable{hint}", key="do", value=do.variable)
-        if do.variable in rows:
+        if do.variable in rows and (do.since is None or do.since < last[do.variable]):
             raise InputError("is held twice", key="do", value=do.variable)
+        last[do.variable] = (do.since or 0) + len(do.values) - 1
         if row.held is Hold.NONE:
             raise InputError("has no one place where it could be held: hold its parents", key="do", value=do.variable)
         if row.held is Hold.RUN and (do.since is not None or len(do.values) > 1):

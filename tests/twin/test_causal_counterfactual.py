@@ -16,6 +16,7 @@ from twin.counterfactual import (
     save_run,
     values,
 )
+from twin.intervene import Do
 from twin.ran import trial_plan
 
 
@@ -110,3 +111,17 @@ def test_a_file_that_is_not_the_run_it_says_is_refused(tmp_path: Path, spoil: st
 def test_an_effect_on_a_variable_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="no such variable"):
         counterfactual(tried(), {}).effect("thp_ul_9")
+
+
+def test_what_the_run_held_already_stays_held_until_the_counterfactual_intervenes() -> None:
+    """A run under do() is a fact like any other: the same do() again changes nothing, a later one no window before."""
+    for held in ({"held": {"load_ul_1": 4.0, "cpu_du_2": 0.6}}, {"do": (Do(variable="load_ul_1", values=(3.0, 4.0)),)}):
+        recorded = record_run(short(), replace(watched().plan, **held), seed=SEED, run=2)
+        if "held" in held:
+            assert counterfactual(recorded, {"load_ul_1": 4.0, "cpu_du_2": 0.6}).moved() == frozenset()
+        later = counterfactual(recorded, {"load_ul_1": 1.0}, since=2)
+        assert "load_ul_1" in later.moved()
+        for name in later.moved():
+            before, after = values(later.factual, name)[:2], values(later.record, name)[:2]
+            assert np.array_equal(before, after, equal_nan=True), name
+        assert values(later.record, "load_ul_1")[2:] == pytest.approx(1.0, abs=0.03)
