@@ -64,6 +64,16 @@ def add_simulate_command(commands: Commands[Parser]) -> None:
     )
     parser.add_argument("--seed", type=whole(0), default=0, help="seed of everything random (default: 0)")
     parser.add_argument(
+        "--workers",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="processes that share runs, and independent hosts of a large RAN; no result depends on it (default: 1)",
+    )
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="share them among the workers of this Dask scheduler (tcp://HOST:8786)"
+    )
+    parser.add_argument(
         "--trace",
         action="store_true",
         help="also write packets.parquet: when each packet was sent and delivered (the first 4 million of a run)",
@@ -121,6 +131,7 @@ def _simulated(args: argparse.Namespace, progress: Progress) -> Simulation:
     from tui.simulate import SimulationRequest, run_simulation
     from tui.simulate_again import CounterfactualRequest, run_counterfactual
     from tui.simulate_recorded import run_beside_recording
+    from twin.job_pool import ProcessJobs
 
     if args.counterfactual is not None:
         for option, given in {"SCENARIO": args.scenario, "--passive": args.passive, "--windows": args.windows}.items():
@@ -147,7 +158,12 @@ def _simulated(args: argparse.Namespace, progress: Progress) -> Simulation:
         runs=args.runs,
         trace=args.trace,
     )
-    return run_simulation(request, progress)
+    if args.dask is not None:
+        from twin.job_pool_dask import DaskJobs
+
+        with DaskJobs(args.dask) as jobs:
+            return run_simulation(request, progress, jobs)
+    return run_simulation(request, progress, ProcessJobs(args.workers) if args.workers > 1 else None)
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from col.plant import Windows, concatenate_windows
 from tui.progress import Progress, Status
 from tui.simulate_do import Interventions, read_interventions
 from twin.dataplane import PacketLog
+from twin.job_pool import JobPool, ThreadJobs
 from twin.mechanism import RunEvent
 from twin.ran import RunPlan, RunRecord, passive_plan, simulate, trial_plan
+from twin.run_jobs import simulate_runs
 from twin.scenario import Scenario, load_scenario
+from twin.shards import shards
 
 __all__ = ["Simulation", "SimulationRequest", "joined", "plans_of", "robustness_of", "run_simulation"]
 
@@ -94,36 +98,59 @@ class Simulation:
         }
 
 
-def run_simulation(request: SimulationRequest, progress: Progress) -> Simulation:
-    """Simulate; nothing is written.
+def run_simulation(request: SimulationRequest, progress: Progress, pool: JobPool | None = None) -> Simulation:
+    """Simulate, in `pool` if one is given; nothing is written.
 
     Raises:
         InputError: no such scenario, or an intervention that it does not allow.
+        PlantError, UnreachableError: the pool's workers are lost, or cannot be reached.
     """
     scenario = load_scenario(request.scenario)
     do = read_interventions(request.do, scenario)
-    started = time.perf_counter()
     plans = plans_of(scenario, request, do)
-    total = sum(plan.windows for plan in plans)
-    status = Status(title=f"simulate {scenario.name}", steps_name="windows", steps_total=total)
-    records: list[RunRecord] = []
-    said_s = started
+    shown = _Shown(f"simulate {scenario.name}", sum(plan.windows for plan in plans), progress)
     with progress:
+        if pool is not None or len(shards(scenario)) > 1:
+            shown.say("simulating")
+            jobs = pool or ThreadJobs(1)
+            records = simulate_runs(scenario, plans, seed=request.seed, pool=jobs, done=shown.windows_done)
+        else:
+            records = []
+            for run, plan in enumerate(plans):
+                shown.say(f"run {run + 1} of {len(plans)}" if len(plans) > 1 else "simulating")
+                before = sum(len(record.start_s) for record in records)
+                closed = partial(shown.windows_done, before)
+                records.append(simulate(scenario, plan, seed=request.seed, run=run, closed=closed))
+    return joined(scenario, request.seed, request.passive, do, records, shown.wall_s)
 
-        def closed(windows: int) -> None:
-            nonlocal said_s
-            status.steps_done = sum(len(record.start_s) for record in records) + windows
-            now = time.perf_counter()
-            status.left_s = (now - started) / status.steps_done * (total - status.steps_done)
-            line = f"{status.steps_done} of {total} windows" if now - said_s > 5.0 else ""
-            said_s = now if line else said_s
-            progress.update(status, line)
 
-        for run, plan in enumerate(plans):
-            status.doing = f"run {run + 1} of {len(plans)}" if len(plans) > 1 else "simulating"
-            progress.update(status)
-            records.append(simulate(scenario, plan, seed=request.seed, run=run, closed=closed))
-    return joined(scenario, request.seed, request.passive, do, records, time.perf_counter() - started)
+class _Shown:
+    """How far a simulation is, for people."""
+
+    def __init__(self, title: str, windows: int, progress: Progress) -> None:
+        self._status = Status(title=title, steps_name="windows", steps_total=windows)
+        self._progress = progress
+        self._started = self._said_s = time.perf_counter()
+
+    @property
+    def wall_s(self) -> float:
+        """Time since the beginning."""
+        return time.perf_counter() - self._started
+
+    def say(self, doing: str) -> None:
+        """Say what happens now."""
+        self._status.doing = doing
+        self._progress.update(self._status)
+
+    def windows_done(self, *windows: int) -> None:
+        """Say how many windows are done."""
+        status, now = self._status, time.perf_counter()
+        status.steps_done = sum(windows)
+        if status.steps_done:
+            status.left_s = (now - self._started) / status.steps_done * (status.steps_total - status.steps_done)
+        line = f"{status.steps_done} of {status.steps_total} windows" if now - self._said_s > 5.0 else ""
+        self._said_s = now if line else self._said_s
+        self._progress.update(status, line)
 
 
 def plans_of(scenario: Scenario, request: SimulationRequest, do: Interventions) -> list[RunPlan]:

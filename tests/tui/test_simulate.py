@@ -275,3 +275,14 @@ def test_passive_runs_are_as_long_as_the_scenario_says(small: str, passive: Path
     windows, _ = read_windows(passive / "windows.parquet")
     each = passive_plan(scenario_of(small), {}).windows
     assert np.bincount(windows.run).max() <= each
+
+
+def test_runs_shared_among_processes_are_the_same_runs(small: str, tmp_path: Path) -> None:
+    words = ["simulate", small, "--windows", "2", "--runs", "3", "--quiet"]
+    assert main([*words, "--out", str(tmp_path / "alone")]) == 0
+    assert main([*words, "--workers", "2", "--out", str(tmp_path / "shared")]) == 0
+    (alone, _), (shared, _) = (read_windows(tmp_path / name / "windows.parquet") for name in ("alone", "shared"))
+    np.testing.assert_array_equal(alone.run, [0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(alone.run, shared.run)
+    for name, column in alone.metrics.items():
+        np.testing.assert_array_equal(column, shared.metrics[name])
