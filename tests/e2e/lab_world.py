@@ -10,15 +10,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.world import PATIENCE_S, World, wait_until
+from tests.e2e.world import World
 
 _VERY_LONG_S = 900.0
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -142,90 +140,3 @@ def lab_world(folder: Path, *, docker_host: str = "") -> Iterator[LabWorld]:
         yield made
     finally:
         made.close()
-
-
-class OwnEngine:
-    """A Docker engine of the test's own, which may be killed without harm to anybody else's containers.
-
-    Its containers outlive it (live-restore), as those of an engine that is updated do. It has a bridge of its own: with
-    none at all an engine takes the machine's docker0 away.
-    """
-
-    _BRIDGE = "rl-own0"
-
-    def __init__(self) -> None:
-        _ip("link", "add", self._BRIDGE, "type", "bridge")
-        _ip("addr", "replace", "198.18.255.1/24", "dev", self._BRIDGE)
-        self._folder = Path(tempfile.mkdtemp(prefix="labd-"))
-        self.address = f"unix://{self._folder}/d.sock"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        for stale in self._folder.glob("*.pid"):
-            stale.unlink()
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    "dockerd", "--host", self.address, "--data-root", f"{self._folder}/data",
-                    "--exec-root", f"{self._folder}/exec", "--pidfile", f"{self._folder}/d.pid",
-                    "--storage-driver", "vfs", "--bridge", self._BRIDGE, "--iptables=false", "--ip6tables=false",
-                    "--live-restore",
-                ],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        _forward("-I")
-        wait_until(self.answers, f"an engine of the test's own: {self.said()}")
-
-    def answers(self) -> bool:
-        import docker
-
-        with contextlib.suppress(Exception):
-            client = docker.DockerClient(base_url=self.address, timeout=10)
-            try:
-                return bool(client.ping())
-            finally:
-                client.close()
-        return False
-
-    def said(self) -> str:
-        with contextlib.suppress(OSError):
-            return (self._folder / "log").read_text(errors="replace")[-2000:]
-        return ""
-
-    def kill_9(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(timeout=PATIENCE_S)
-
-    def close(self) -> None:
-        import docker
-
-        with contextlib.suppress(Exception):  # what outlives its engine must not outlive the test
-            client = docker.DockerClient(base_url=self.address, timeout=60)
-            for container in client.containers.list(all=True):
-                container.remove(force=True)
-            for network in client.networks.list(filters={"label": "rantwin.lab"}):
-                network.remove()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=PATIENCE_S)
-        _forward("-D")
-        pidfile = self._folder / "exec" / "containerd" / "containerd.pid"
-        with contextlib.suppress(OSError, ValueError):  # with live-restore it outlives its engine
-            os.kill(int(pidfile.read_text()), signal.SIGTERM)
-        for mounted in ("exec", "data"):
-            subprocess.run(["umount", "-R", f"{self._folder}/{mounted}"], capture_output=True, check=False)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        _ip("link", "del", self._BRIDGE)
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], capture_output=True, check=False)
-
-
-def _forward(what: str) -> None:
-    """Let a lab's bridge pass packets on: this machine's own engine refuses those of bridges that it does not know."""
-    if shutil.which("iptables") is not None:
-        rule = ["iptables", "-w", what, "FORWARD", "-i", "rl-+", "-o", "rl-+", "-j", "ACCEPT"]
-        subprocess.run(rule, capture_output=True, check=False)
