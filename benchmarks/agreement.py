@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.agreement_cases import CASES, MECHANISMS, Case
+from benchmarks.agreement_cases import CASES, MECHANISMS, RADIO, Case
 from benchmarks.common import Settings, Yardstick, run_benchmark
 from twin.dataplane import Counters, DataPlane, PacketLog
 from twin.reference import CellRun, draw, simulate_ran
@@ -36,6 +36,7 @@ __all__ = [
 
 SHARES = frozenset({"stall_du", "stall_cu", "late"})
 LOG_PACKETS = 100_000
+ALL = {**CASES, **MECHANISMS, **RADIO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Pair:
     """Whether the CU is booked with this cell."""
 
 
-STREAMS = ("slot", "slow_du", "slow_cu", "phase", "links")
+STREAMS = ("slot", "slow_du", "slow_cu", "phase", "links", "air")
 
 
 def streams(seed: int) -> dict[str, np.random.Generator]:
@@ -173,7 +174,7 @@ def measure(settings: Settings, _: Yardstick) -> dict[str, Any]:
     calls = (1000, 2000) if settings.quick else (1000, 5000)
     seeds = range(settings.seed, settings.seed + (1 if settings.quick else 2))
     worst: dict[str, tuple[float, str]] = {}
-    for name, case in ({**CASES, **MECHANISMS}).items():
+    for name, case in (ALL).items():
         pairs = [figures(pair) for seed in seeds for pair in run_cells(case, seed, calls)]
         worst[name] = max(
             (float(relative_error(figure, *both)), figure) for pair in pairs for figure, both in pair.items()
@@ -182,9 +183,7 @@ def measure(settings: Settings, _: Yardstick) -> dict[str, Any]:
     return {
         "worst_relative_error": error,
         "worst_in": f"{figure} of {name}",
-        "worst_without_overload": max(
-            worst[name][0] for name, case in ({**CASES, **MECHANISMS}).items() if not case.overload
-        ),
+        "worst_without_overload": max(worst[name][0] for name, case in (ALL).items() if not case.overload),
         "simulated_s_per_case": len(seeds) * calls[-1] / 1000.0,
         **{f"error_{name}": error for name, (error, _) in worst.items()},
     }

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from twin.air import AirInterface
 from twin.cfs_burst import CfsBurst
+from twin.harq import Harq
+from twin.link_adaptation import LinkAdaptation
 from twin.link_noise import Distribution, LinkNoise, LinkState
 from twin.lock_step import LockStep
-from twin.parameters import CellParameters, GrantPolicy
+from twin.parameters import CellParameters, GrantPolicy, Scheduler
 from twin.reference import Step
 
-__all__ = ["CASES", "MECHANISMS", "Case"]
+__all__ = ["CASES", "MECHANISMS", "RADIO", "Case"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,3 +162,97 @@ MECHANISMS: Mapping[str, Case] = {
     ),
 }
 """Cases of what may be switched on or happen besides."""
+
+_AIR = AirInterface(snr_dl_db=14.0, snr_ul_db=13.0, adaptation=LinkAdaptation(olla_step_db=0.01, olla_target=0.1))
+_ERRORS = replace(_CELL, air=_AIR)
+_SLOTS = replace(_CELL, ue_slots=6)
+
+
+def _snr(way: int, *values_db: float, at: int = 0) -> Step:
+    return _step("set_snr", way, np.array([values_db]), at=at)
+
+
+_APART = (_snr(0, 8.0, 17.0, 26.0), _snr(1, 9.0, 16.0, 25.0))
+
+RADIO: Mapping[str, Case] = {
+    "blocks-fail": Case(cell=_ERRORS, dl_mbps=5.0, ul_mbps=5.0),
+    "blocks-fail-throttled": Case(cell=_ERRORS, dl_mbps=4.0, ul_mbps=4.0, du_cores=0.65),
+    "ues-apart": Case(cell=_ERRORS, dl_mbps=7.0, ul_mbps=6.0, steps=_APART),
+    "ues-apart-overloaded": Case(cell=_ERRORS, steps=_APART, overload=True),
+    "given-up-by-harq": Case(
+        cell=replace(
+            _CELL, air=replace(_AIR, harq=Harq(max_retx=1, rtt_slots=6, processes=3, rlc_ms=30.0), snr_ul_db=10.0)
+        ),
+        dl_mbps=4.0,
+        ul_mbps=3.0,
+        steps=(_step("hold", 0, "bler_ul", 0.4), _step("hold", 0, "bler_dl", 0.3)),
+    ),
+    "link-fails": Case(
+        cell=replace(_CELL, air=replace(_AIR, harq=Harq(rlf_kos=12, rlf_ms=150.0))),
+        dl_mbps=3.0,
+        ul_mbps=3.0,
+        steps=(_snr(1, 13.0, -20.0, 13.0), _snr(1, 13.0, 13.0, 13.0, at=1400)),
+    ),
+    "blocks-fail-in-lock-step": Case(
+        cell=replace(_ERRORS, lock_step=LockStep()), dl_mbps=4.0, ul_mbps=4.0, du_cores=0.6
+    ),
+    "proportional-fair": Case(
+        cell=replace(_ERRORS, scheduler=Scheduler.PF), dl_mbps=8.0, ul_mbps=7.0, steps=_APART, overload=True
+    ),
+    "proportional-fair-without-errors": Case(cell=replace(_CELL, scheduler=Scheduler.PF), du_cores=0.65),
+    "batch-with-errors": Case(cell=replace(_ERRORS, grant_policy=GrantPolicy.BATCH), dl_mbps=5.0, ul_mbps=5.0),
+    "narrower": Case(cell=_ERRORS, dl_mbps=4.0, ul_mbps=4.0, steps=(_step("set_bandwidth", 0, 15),)),
+    "wider-without-errors": Case(dl_mbps=14.0, ul_mbps=14.0, steps=(_step("set_bandwidth", 0, 50),)),
+    "held-mcs": Case(
+        cell=_ERRORS, dl_mbps=4.0, ul_mbps=4.0,
+        steps=(
+            _step("hold", 0, "mcs_dl", 7.0),
+            _step("hold", 0, "mcs_ul", 6.0),
+            _step("hold", 0, "mcs_ul", None, at=1500),
+        ),
+    ),
+    "held-snr": Case(
+        cell=_ERRORS, dl_mbps=4.0, ul_mbps=4.0, steps=(_step("hold", 0, "snr", 11.0), _step("hold", 0, "sdl", 20.0))
+    ),
+    "held-prbs": Case(steps=(_step("hold", 0, "prb_dl", 60.0), _step("hold", 0, "prb_ul", 47.3))),
+    "load-of-one-ue": Case(
+        cell=_SLOTS, dl_mbps=6.0, ul_mbps=6.0, steps=(_step("set_ue_load", 0, 1, dl_mbps=2.0, ul_mbps=5.0),)
+    ),
+    "comes-and-goes": Case(
+        cell=_SLOTS, dl_mbps=6.0, ul_mbps=6.0,
+        steps=(
+            _step("attach", 0, 4, at=1100),
+            _step("set_ue_load", 0, 4, dl_mbps=2.0, ul_mbps=2.0, at=1100),
+            _step("detach", 0, 1, at=1300),
+            _step("attach", 0, 1, at=1400),
+            _step("set_ue_load", 0, 1, dl_mbps=3.0, ul_mbps=1.0, at=1400),
+        ),
+    ),
+    # At these times no packet is at the CU that the data plane's CU takes only after its next slot.
+    "handover": Case(
+        cell=_SLOTS, beside=(_SLOTS,), cu_of=(0, 1), dl_mbps=6.0, ul_mbps=6.0,
+        steps=(
+            _step("move_ue", 0, 1, 1, 3, at=1202, resume_ms=1292.0),
+            _step("move_ue", 1, 0, 0, 1, at=1402, resume_ms=1502.0),
+        ),
+    ),
+    "handover-loses": Case(
+        cell=_SLOTS, beside=(_SLOTS,), cu_of=(0, 1), du_cores=0.7, dl_mbps=6.0, ul_mbps=6.0,
+        steps=(
+            _step("move_ue", 0, 1, 1, 3, at=1202, resume_ms=1292.0, forward=False),
+            _step("move_ue", 1, 0, 0, 1, resume_ms=1502.0, lose_in_flight=True, at=1402),
+        ),
+    ),
+    "handover-within-a-cu": Case(
+        cell=_SLOTS, beside=(_SLOTS,), cu_of=(0, 0), du_cores=0.75, dl_mbps=6.0, ul_mbps=6.0,
+        steps=(
+            _step("move_ue", 0, 1, 1, 3, at=1202, resume_ms=1292.0),
+            _step("move_ue", 1, 0, 0, 1, at=1402, resume_ms=1502.0),
+        ),
+    ),
+    "handover-with-errors": Case(
+        cell=replace(_SLOTS, air=_AIR), beside=(replace(_SLOTS, air=_AIR),), cu_of=(0, 1), dl_mbps=4.0, ul_mbps=4.0,
+        steps=(_step("move_ue", 0, 1, 1, 3, at=1202, resume_ms=1292.0),),
+    ),
+}  # fmt: skip
+"""Cases of radio and MAC: blocks that fail, UEs that differ, that come, go and hand over."""

@@ -69,7 +69,7 @@ class Ran(Moves):
                 cells[first],
                 draws[first],
                 to_du=lambda packet: gnbs[packet.cell].midhaul_down.send(packet),
-                to_core=lambda packet: packet.user.gnb.deliver(packet),
+                to_core=lambda packet: gnbs[packet.cell].deliver(packet),
                 lost=lambda packet, where: packet.user.gnb.lose(packet, where),
                 log=jobs,
             )
@@ -128,6 +128,22 @@ class Ran(Moves):
             gnb.set_midhaul(state)
         else:
             gnb.cu.set_backhaul(state)
+
+    def set_snr(self, way: int, values: Sequence[Sequence[float]]) -> None:
+        """Set the SNR of every UE slot."""
+        for gnb, of_cell in zip(self.gnbs, values, strict=True):
+            gnb.du.mac.snr_db[way] = [float(snr_db) for snr_db in of_cell]
+
+    def set_bandwidth(self, cell: int, n_prb: int) -> None:
+        """Set the carrier's width."""
+        self.gnbs[cell].du.mac.set_bandwidth(n_prb)
+
+    def hold(self, cell: int, variable: str, value: float | None) -> None:
+        """Hold a variable of the radio."""
+        held = self.gnbs[cell].du.mac.held
+        held.pop(variable, None)
+        if value is not None:
+            held[variable] = value
 
     def down_du(self, cell: int, until_ms: float) -> None:
         """Let a DU fail."""

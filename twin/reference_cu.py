@@ -87,7 +87,7 @@ class Cu:
         if self.down:
             self.lost(packet, "cu")
             return
-        packet.place, packet.cell = "cu", packet.user.gnb.number
+        packet.place, packet.cell, packet.ue = "cu", packet.user.gnb.number, packet.user.slot
         self.queue.put(packet)
 
     def _clock(self) -> Process:

@@ -15,7 +15,7 @@ from twin.link_noise import RETRANSMIT_MS, LinkNoise
 from twin.parameters import CellParameters
 from twin.reference_cpu import CfsBandwidth
 from twin.reference_links import NoiseSource
-from twin.reference_mac import Grant, Mac
+from twin.reference_mac import Grant, Mac, Ue
 from twin.reference_parts import (
     DOWN,
     SLOW_BLOCK_MS,
@@ -72,7 +72,7 @@ class Du:
         self._fronthaul = NoiseSource(draws.link_key, 0)
         self._served: deque[bool] = deque(maxlen=max(du.inflight_slots, 1))
         self._pending = [0, 0]  # repetitions after a stall that are still to be granted
-        self._last_prb = [0.0, 0.0]  # PRBs of the last grant of new data
+        self._last_prb = [0.0, 0.0]  # PRBs of the last grant that was none of these
         self.slots = env.process(self._lock_step() if cell.lock_step else self._real_time())
 
     def queue(self, packet: Packet) -> None:
@@ -90,6 +90,12 @@ class Du:
         if not self.down_from <= self.env.now < self.down_until:
             self.down_from = self.env.now
         self.down_until = until_ms
+
+    def leave(self, slot: int) -> Ue:
+        """Take a UE out of the MAC; where a slot that is under way can be cut short, that carries nothing of it."""
+        ue = self.mac.ues.pop(slot)
+        ue.broken = self.frail
+        return ue
 
     # Slot clocks.
 
@@ -162,21 +168,23 @@ class Du:
         env, cell, du, mac = self.env, self.cell, self.cell.du, self.mac
         real_time = cell.lock_step is None
         late = real_time and start - due > du.deadline_ms
-        mac.restart_links(start)
         plans: list[list[Grant]] = [[], []]
         prb, costly = [0.0, 0.0], [0.0, 0.0]
         again = self._pending[DOWN] > 0, self._pending[UP] > 0
         for way in (DOWN, UP):
             if mac.caps[way] <= 0.0:
                 continue
+            padded = self.mac.room(way, n) if self._prb_held(way) else 0
             if again[way]:
-                prb[way] = costly[way] = self._last_prb[way]
+                prb[way] = costly[way] = padded or self._last_prb[way]
             elif self.full_buffer[way]:
                 prb[way] = costly[way] = mac.caps[way]
             else:
                 plans[way] = mac.plan(way, n, due, start)
                 prb[way] = float(sum(grant.prb for grant in plans[way]))
                 costly[way] = mac.work_prb(way, plans[way])
+                padding = max(padded - prb[way], 0.0)
+                prb[way], costly[way] = prb[way] + padding, costly[way] + padding
         work = self._work_ms(due, prb, costly) * (du.late_cost if late else 1.0)
         pauses = yield from self.cpu.run(work, self.parallelism, resume_ms=du.resume_ms)
         work += du.resume_ms * len(pauses)
@@ -200,18 +208,21 @@ class Du:
                 self._pending[way] -= 1
             elif self.full_buffer[way]:
                 bits[way] = prb[way] * (cell.bits_per_prb_dl, cell.bits_per_prb_ul)[way]
-            new = sum(grant.prb for grant in plans[way] if grant.block is None)
-            if not again[way] and (new or self.full_buffer[way]):
+            if not again[way] and prb[way] > 0.0:
                 self._last_prb[way] = prb[way]
             mac.carry(way, n, due, plans[way])
         mac.end_slot()
         self._record(n, "ok", start, work, pauses, (prb[0], prb[1]), again, (bits[0], bits[1]))
 
+    def _prb_held(self, way: int) -> bool:
+        return ("prb_dl", "prb_ul")[way] in self.mac.held
+
     def _work_ms(self, due: float, prb: Sequence[float], costly: Sequence[float]) -> float:
         du = self.cell.du
         if self.held_work_ms is not None:
             return self.held_work_ms * self.contention
-        work = du.base_ms
+        wide = self.cell.base_prb_share * (self.mac.n_prb / self.cell.n_prb - 1.0)
+        work = du.base_ms * (1.0 + wide)
         for way, fixed_ms, full_ms in ((DOWN, du.dl_fixed_ms, du.dl_full_ms), (UP, du.ul_fixed_ms, du.ul_full_ms)):
             if prb[way] > 0.0:
                 work += fixed_ms + full_ms * costly[way] / self.cell.n_prb

@@ -15,7 +15,7 @@ from twin.harq import combined_snr_db
 from twin.link_adaptation import block_error_rate, decoder_iterations, outer_loop_step, work_per_prb
 from twin.parameters import CellParameters, GrantPolicy, Scheduler
 from twin.radio import cqi_thresholds_db, snr_thresholds_db
-from twin.reference_parts import DOWN, Packet, in_turn, share
+from twin.reference_parts import DOWN, UP, Packet, in_turn, share
 
 __all__ = ["Bearer", "Block", "Grant", "Mac", "Ue"]
 
@@ -63,8 +63,8 @@ class Ue:
     bearers: tuple[Bearer, Bearer] = field(default_factory=lambda: (Bearer(), Bearer()))
     resume_ms: float = -math.inf
     """Nothing is granted in slots that start before this."""
-    restart_ms: float | None = None
-    """When its link is there again; None while it is there."""
+    broken: bool = False
+    """Whether its link failed in the slot that is being carried."""
 
     def clear(self) -> None:
         """Forget its packets and blocks."""
@@ -98,8 +98,28 @@ class Mac:
         # Uplink PRBs that control signalling leaves; less of it while the downlink is off.
         pucch = cell.pucch_prb * (1.0 if cell.cap_prb_dl > 0 else 0.35)
         self.caps = [float(cell.cap_prb_dl), min(float(cell.cap_prb_ul), cell.n_prb - pucch)]
+        self.n_prb = cell.n_prb
         air = cell.air
         self.snr_db = [[air.snr_dl_db if air else 0.0] * self.turns, [air.snr_ul_db if air else 0.0] * self.turns]
+        self.held: dict[str, float] = {}
+
+    def set_bandwidth(self, n_prb: int) -> None:
+        """Change the carrier's width; caps of the cell's own stay where they were narrower than its first width."""
+        cell, self.n_prb = self.cell, n_prb
+        pucch = cell.pucch_prb * (1.0 if cell.cap_prb_dl > 0 else 0.35)
+        most = [cap if cap < cell.n_prb else n_prb for cap in (cell.cap_prb_dl, cell.cap_prb_ul)]
+        self.caps = [float(min(most[DOWN], n_prb)), max(min(float(most[UP]), n_prb - pucch), 0.0)]
+
+    def room(self, way: int, n: int) -> int:
+        """Return how many PRBs slot n has, or must have where that is held."""
+        held = self.held.get(("prb_dl", "prb_ul")[way])
+        if held is None:
+            return int(self.caps[way])
+        mean = held / 100.0 * self.caps[way]
+        return math.floor((n + 1) * mean) - math.floor(n * mean)
+
+    def _snr(self, way: int, ue: Ue) -> float:
+        return self.held.get(("sdl", "snr")[way], self.snr_db[way][ue.slot])
 
     # Link adaptation.
 
@@ -107,7 +127,10 @@ class Mac:
         air = self.cell.air
         if air is None:
             return 0
-        estimate = self.snr_db[way][ue.slot]
+        held = self.held.get(("mcs_dl", "mcs_ul")[way])
+        if held is not None:
+            return int(held)
+        estimate = self._snr(way, ue)
         if way == DOWN:  # all that the gNB knows is the CQI
             known = cqi_thresholds_db(air.mcs_table)
             estimate = max([level for level in known if level <= estimate], default=known[0])
@@ -131,7 +154,7 @@ class Mac:
             if way == DOWN:
                 total += grant.prb * work_per_prb(grant.mcs, air.mcs_table, share=share_)
             else:
-                margin = self.snr_db[way][grant.ue.slot] - snr_thresholds_db(air.mcs_table)[grant.mcs]
+                margin = self._snr(way, grant.ue) - snr_thresholds_db(air.mcs_table)[grant.mcs]
                 iterations = decoder_iterations(margin)
                 total += grant.prb * work_per_prb(grant.mcs, air.mcs_table, share=share_, iterations=iterations)
         return total
@@ -140,18 +163,21 @@ class Mac:
 
     def plan(self, way: int, n: int, due: float, start: float) -> list[Grant]:
         """Return what slot n, due at `due` and starting now, is to carry in one direction."""
-        cell, left = self.cell, int(self.caps[way])
-        served = [ue for ue in self._in_turn() if start >= ue.resume_ms and ue.restart_ms is None]
+        cell, whole = self.cell, self.room(way, n)
+        left = whole
+        served = [ue for ue in self._in_turn() if start >= ue.resume_ms]
         grants: list[Grant] = []
+        rest = []
         for ue in served:
             again = [block for block in ue.bearers[way].blocks if block.due_slot <= n]
             if again:
                 block = min(again, key=lambda b: b.oldest)
-                prb = min(block.prb, int(self.caps[way]))
+                prb = min(block.prb, whole)
                 if prb <= left:
                     grants.append(Grant(ue, prb, block.bits, block.mcs, block))
                     left -= prb
-        rest = [ue for ue in served if all(grant.ue is not ue for grant in grants)]
+            else:
+                rest.append(ue)
         if cell.air is not None:
             rest = [ue for ue in rest if len(ue.bearers[way].blocks) < cell.air.harq.processes]
         return grants + self._plan_new(way, due, start, rest, left)
@@ -198,7 +224,10 @@ class Mac:
 
     def carry(self, way: int, n: int, due: float, grants: Sequence[Grant]) -> None:
         """Send what was planned, in a slot that ends in time now."""
-        for grant in grants:
+        order = [ue.slot for ue in self._in_turn()]
+        for grant in sorted(grants, key=lambda grant: order.index(grant.ue.slot)):
+            if grant.ue.broken:  # downlink, in this very slot
+                continue
             bearer = grant.ue.bearers[way]
             block = grant.block
             if block is None:
@@ -212,11 +241,14 @@ class Mac:
                 block = Block(pieces, grant.prb, grant.mcs, 0.0, bearer.granted)
                 bearer.granted += grant.bits
                 bearer.blocks.append(block)
-            if not self._fails(way, n, grant.ue, block):
+            failed = self._fails(way, n, due, grant.ue, block)
+            if grant.ue.broken:
+                continue
+            if not failed:
                 bearer.blocks.remove(block)
             self._hand_on(bearer, due)
         for ue in self.ues.values():
-            bits = sum(grant.bits for grant in grants if grant.ue is ue)
+            bits = sum(grant.bits for grant in grants if grant.ue is ue and grant.block is None)
             bearer = ue.bearers[way]
             bearer.average_bits += (bits - bearer.average_bits) / self.cell.pf_slots
 
@@ -226,13 +258,13 @@ class Mac:
         while bearer.queue and bearer.queue[0].left_bits == 0 and id(bearer.queue[0]) not in missing:
             self.gone(bearer.queue.popleft(), due)
 
-    def _fails(self, way: int, n: int, ue: Ue, block: Block) -> bool:
+    def _fails(self, way: int, n: int, due: float, ue: Ue, block: Block) -> bool:
         """Send a block in slot n and say whether it failed."""
         air, bearer = self.cell.air, ue.bearers[way]
         if air is None:
             return False
-        block.snr_db.append(self.snr_db[way][ue.slot])
-        risk = self._risk(air, block)
+        block.snr_db.append(self._snr(way, ue))
+        risk = self.held.get(("bler_dl", "bler_ul")[way], self._risk(air, block))
         failed = self.draw(n, ue.slot, way) < risk
         if block.first:
             highest = block.mcs >= air.adaptation.caps(air.mcs_table)[way]
@@ -246,7 +278,7 @@ class Mac:
                 block.snr_db.clear()
                 block.due_slot = n + air.harq.rlc_ms
             if bearer.failures >= air.harq.rlf_kos:
-                ue.restart_ms = n + air.harq.rlf_ms
+                self._break_link(ue, due + air.harq.rlf_ms)
         return failed
 
     def _risk(self, air: AirInterface, block: Block) -> float:
@@ -256,14 +288,15 @@ class Mac:
     def end_slot(self) -> None:
         """Let the next UE come first, after a slot in time."""
         self.turn = (self.turn + 1) % self.turns
-
-    def restart_links(self, start: float) -> None:
-        """Bring links back that had failed, before a slot that starts now: all that was not delivered is sent anew."""
         for ue in self.ues.values():
-            if ue.restart_ms is not None and start >= ue.restart_ms:
-                ue.restart_ms = None
-                for bearer in ue.bearers:
-                    bearer.blocks.clear()
-                    bearer.offset_db, bearer.failures = 0.0, 0
-                    for packet in bearer.queue:
-                        packet.left_bits = packet.bits
+            ue.broken = False
+
+    def _break_link(self, ue: Ue, until_ms: float) -> None:
+        """Let a UE establish its link anew: all that was not delivered is sent anew, after an interruption."""
+        ue.resume_ms = max(ue.resume_ms, until_ms)
+        ue.broken = True
+        for bearer in ue.bearers:
+            bearer.blocks.clear()
+            bearer.offset_db, bearer.failures = 0.0, 0
+            for packet in bearer.queue:
+                packet.left_bits = packet.bits

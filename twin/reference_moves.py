@@ -40,7 +40,7 @@ class Moves:
         gnb = self.gnbs[cell]
         user = gnb.users.pop(slot)
         user.set_load(0.0, 0.0)
-        old = gnb.du.mac.ues.pop(slot)
+        old = gnb.du.leave(slot)
 
         def lose() -> None:
             old.clear()
@@ -65,7 +65,7 @@ class Moves:
         """Hand a UE over: its senders at once, what the DU holds when the slot under way is over."""
         source, target = self.gnbs[from_cell], self.gnbs[to_cell]
         user = source.users.pop(slot)
-        old, new = source.du.mac.ues.pop(slot), Ue(to_slot, resume_ms=resume_ms)
+        old, new = source.du.leave(slot), Ue(to_slot, resume_ms=resume_ms)
         target.users[to_slot] = user
         target.du.mac.ues[to_slot] = new
         user.gnb, user.slot = target, to_slot
@@ -112,6 +112,6 @@ def _again(packet: Packet, user: User) -> Packet:
 
 
 def _once_idle(gnb: Gnb, act: Callable[[], None]) -> Process:
-    if gnb.du.busy is not None:
+    if gnb.du.busy is not None and not gnb.du.frail:
         yield gnb.du.busy
     act()

@@ -67,7 +67,9 @@ def draw(cells: Sequence[CellParameters], streams: Mapping[str, np.random.Genera
     slot = streams["slot"].standard_normal((slots, g)).T
     # A DU's last slot may end, and its CU work, up to a block later.
     blocks = -(-slots // SLOW_BLOCK_MS) + 1
-    link_keys = streams["links"].integers(0, 1 << 32, g) if "links" in streams else [0] * g
+    link_keys, radio_keys = (
+        streams[name].integers(0, 1 << 32, g) if name in streams else [0] * g for name in ("links", "air")
+    )
     slow_du, slow_cu = (streams[name].standard_normal((blocks + 1, g)).T for name in ("slow_du", "slow_cu"))
     return tuple(
         Draws(
@@ -78,6 +80,7 @@ def draw(cells: Sequence[CellParameters], streams: Mapping[str, np.random.Genera
             slow_du_normal=slow_du[c],
             slow_cu_normal=slow_cu[c],
             link_key=int(link_keys[c]),
+            radio_key=int(radio_keys[c]),
         )
         for c in range(g)
     )
