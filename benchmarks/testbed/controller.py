@@ -29,14 +29,14 @@ class Controller:
         )
 
     def wait_for(self, words: str) -> bool:
-        """Read what it says up to a line that begins with these words; False if it was refused.
+        """Read what it says up to a line that begins with these words; False if it was refused or did not hold.
 
         Raises:
             RuntimeError: it ended before.
         """
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.startswith((words, "refused")):
+            if line.startswith((words, "refused", "rolled back")):
                 return line.startswith(words)
         raise RuntimeError(f"the controller ended before {words!r}")
 
