@@ -27,6 +27,7 @@ import simpy
 from col.errors import InputError
 from twin.causal_graph import causal_variables, derivations, split_name
 from twin.causal_table import Hold, Variable
+from twin.do_bounds import do_bounds
 from twin.mechanism import Process
 from twin.parameters import CFS_PERIOD_MS
 from twin.topology import Topology
@@ -81,8 +82,8 @@ def check_do(scenario: Scenario, interventions: Sequence[Do]) -> dict[str, Varia
     """Return the row of the causal table for each variable that is held.
 
     Raises:
-        InputError: a variable that the scenario does not have or that cannot be held, held twice at a time, out of the
-            bounds of its control, or a constant of the run that is to be held from later on.
+        InputError: a variable that the scenario does not have or that cannot be held, held twice at a time, out of its
+            bounds, or a constant of the run that is to be held from later on.
     """
     known = causal_variables(scenario.topology)
     controls = {control.name: control for control in scenario.controls}
@@ -101,15 +102,14 @@ def check_do(scenario: Scenario, interventions: Sequence[Do]) -> dict[str, Varia
             raise InputError("has no one place where it could be held: hold its parents", key="do", value=do.variable)
         if row.held is Hold.RUN and (do.since is not None or len(do.values) > 1):
             raise InputError("is drawn once for a whole run: hold it from its start", key="do", value=do.variable)
-        if do.variable in controls:
-            control = controls[do.variable]
-            for value in do.values:
-                if not control.lower <= value <= control.upper:
-                    raise InputError(
-                        f"must lie in {control.lower:g} to {control.upper:g} {control.unit}",
-                        key=do.variable,
-                        value=value,
-                    )
+        control = controls.get(do.variable)
+        lower, upper, unit = (
+            do_bounds(scenario, do.variable) if control is None else (control.lower, control.upper, f" {control.unit}")
+        )
+        for value in do.values:
+            if not lower <= value <= upper:
+                within = f"lie in {lower:g} to {upper:g}{unit}" if math.isfinite(upper) else f"be {lower:g} or above"
+                raise InputError(f"must {within}", key=do.variable, value=value)
         rows[do.variable] = row
     return rows
 
@@ -122,13 +122,14 @@ def held_from_start(interventions: Sequence[Do]) -> dict[str, float]:
 def replaced(metrics: Mapping[str, float], held: Mapping[str, float], topology: Topology) -> dict[str, float]:
     """Return the window's metrics that do() replaces, and those that follow from them by formula.
 
-    Only variables that are held at the end of the window (`Hold.WINDOW`, `Hold.CAPACITY`): others are in the window's
-    own numbers already. Throughput follows what the stages could carry: it moves in proportion to its formula.
+    Only variables that are held at the end of the window (`Hold.WINDOW`, `Hold.CAPACITY`), and demand and throttle
+    state, of which the window shows no more than what there was CPU time for: others are in the window's own numbers
+    already. Throughput follows what the stages could carry: it moves in proportion to its formula.
     """
     if not held:
         return {}
     rows = causal_variables(topology)
-    at_end = (Hold.WINDOW, Hold.CAPACITY)
+    at_end = (Hold.WINDOW, Hold.CAPACITY, Hold.DEMAND, Hold.STALL)
     new = {name: held[name] for name in metrics if name in held and name in rows and rows[name].held in at_end}
     moved = {name for name in new if rows[name].held is Hold.CAPACITY}
     if moved:

@@ -130,6 +130,7 @@ def _cu_metrics(
         )
         metrics[f"cpuu_cu_{cu}"] = float(counters["cpu_ms_cu"][rows].sum() / elapsed_ms[rows[0]])
         metrics[f"stall_cu_{cu}"] = float(counters["stall_ms_cu"][rows].sum() / elapsed_ms[rows[0]])
-        rate = rate_mbps[rows].sum(keepdims=True)
+        # A CU that is down drops what was offered before the window too.
+        rate = np.maximum(rate_mbps[rows], 0.0).sum(keepdims=True)
         metrics[f"cap_cu_{cu}"] = float((_carried(rate, busy) if up.get(f"up_cu_{cu}", 1.0) == 1.0 else rate)[0])
     return metrics

@@ -21,6 +21,7 @@ SEED = 5
 WINDOWS = 3
 AVERAGED = 0.1
 """A rate per busy share is an average over the very packets that were met: their instants move it a little."""
+SHOWN_AS_HELD = (Hold.WINDOW, Hold.CAPACITY, Hold.CONTROL, Hold.DEMAND, Hold.STALL)
 A_PACKET = 3 * 0.0116
 """Mbit/s: packets under way when a sender changes its rate are spaced anew; how many those are hangs on the DU."""
 
@@ -111,7 +112,7 @@ def test_do_reaches_the_effects_that_the_graph_promises(name: str, value: float 
 def test_a_variable_that_is_held_has_that_value() -> None:
     recorded = knee()
     for name, row in causal_variables(recorded.scenario.topology).items():
-        if split_name(name)[1] not in ("1", "h1") or row.held not in (Hold.WINDOW, Hold.CAPACITY, Hold.CONTROL):
+        if split_name(name)[1] not in ("1", "h1") or row.held not in SHOWN_AS_HELD:
             continue
         value = other_than(values(recorded.record, name))
         after = values(counterfactual(recorded, {name: value}, since=1).record, name)
@@ -187,6 +188,11 @@ def test_what_sets_a_control_otherwise_is_overruled_where_it_is_held_and_only_th
         (Do(variable="cpu_du_1", values=(9.0,)), "must lie in 0.1 to 1.5 core"),
         (Do(variable="run_du_1", values=(1.1,), since=1), "hold it from its start"),
         (Do(variable="gul_1", values=(1.0,)), "hold its parents"),
+        (Do(variable="load_ul_1", values=(5000.0,)), r"load_ul_1 = 5000\.0: must lie in 0 to 961\.538 Mbit/s"),
+        (Do(variable="run_du_1", values=(-1.0,)), "must lie in 0.01 to 100"),
+        (Do(variable="nok_ul_1", values=(1.5,)), "must lie in 0 to 1"),
+        (Do(variable="ps_du_1", values=(1.0, 99.0)), "must lie in 0 to 95 ms"),
+        (Do(variable="pow_h1", values=(-5.0,)), "must be 0 or above"),
     ],
 )
 def test_what_cannot_be_held_is_refused_in_one_line(do: Do, fault: str) -> None:

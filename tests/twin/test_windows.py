@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,3 +115,9 @@ def test_what_a_starved_du_loses_does_not_count_against_the_cu() -> None:
     metrics = window_metrics(starved, TOPOLOGY, PACKET_BITS)
     assert metrics["thp_dl_1"] == pytest.approx(5.0)
     assert metrics["cap_cu_1"] == pytest.approx(20.0 / 0.75)
+
+
+def test_a_cu_that_was_down_carried_nothing_at_the_least_even_where_it_drops_what_was_offered_before() -> None:
+    down = counters(offered_bits_dl=0.0, delivered_bits_ul=0.0, dropped_cu_dl=2.0, dropped_cu_ul=0.0)
+    topology = replace(TOPOLOGY, mechanisms=frozenset({"faults"}))
+    assert window_metrics(down, topology, PACKET_BITS, up={"up_cu_1": 0.0})["cap_cu_1"] == 0.0
