@@ -113,7 +113,7 @@ class Ran(Moves):
 
     def hold_stall(self, cell: int, share: float | None) -> None:
         """Hold the share of time throttled."""
-        self.gnbs[cell].du.cpu.held_stall = share
+        self.gnbs[cell].du.cpu.hold_stall(share)
 
     def hold_demand(self, cell: int, ms_per_slot: float | None) -> None:
         """Hold the demand of every slot."""

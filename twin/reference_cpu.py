@@ -20,15 +20,15 @@ class CfsBandwidth:
     """A cgroup under CFS bandwidth control: a quota of CPU time that is refilled every period.
 
     What is left of it is lost, but for `burst_ms`: a refill adds the quota to it and cuts that off at the quota and at
-    most that much more. `held_stall`, a share of each period, replaces the quota: there is no limit but in the last
-    part of the period, where nothing runs.
+    most that much more. `hold_stall` replaces the quota: there is no limit but in the last part of each period, where
+    nothing runs.
     """
 
     def __init__(self, env: simpy.Environment, *, first_refill_ms: float) -> None:
         self.env = env
         self.quota_ms, self.burst_ms = 0.0, 0.0
         self.held_stall: float | None = None
-        self.left_ms = 0.0
+        self.left_ms, self.began_ms = 0.0, first_refill_ms - CFS_PERIOD_MS
         self.refilled, self.stopped = env.event(), env.event()
         self._running_since: float | None = None
         self._parallelism = 1.0
@@ -39,6 +39,7 @@ class CfsBandwidth:
         while True:
             begins = first_ms + period * CFS_PERIOD_MS
             yield env.timeout(begins - env.now)
+            self.began_ms = begins
             self._settle()
             if self.held_stall is None:
                 most = self.quota_ms + min(self.burst_ms, self.quota_ms)
@@ -46,17 +47,26 @@ class CfsBandwidth:
                 self.left_ms = min(left + self.quota_ms, most)
             else:
                 self.left_ms = 1e12
-                env.process(self._stop(begins + (1.0 - self.held_stall) * CFS_PERIOD_MS))
+                env.process(self._stop(self.held_stall))
             refilled, self.refilled = self.refilled, env.event()
             refilled.succeed()
             period += 1
 
-    def _stop(self, at_ms: float) -> Process:
-        yield self.env.timeout(at_ms - self.env.now)
-        self._settle()
-        self.left_ms = 0.0
-        stopped, self.stopped = self.stopped, self.env.event()
-        stopped.succeed()
+    def hold_stall(self, share: float | None) -> None:
+        """Stand in the last `share` of each period, that under way included; None lets it go at the next refill."""
+        self.held_stall = share
+        if share is not None:
+            self.env.process(self._stop(share))
+
+    def _stop(self, share: float) -> Process:
+        """Stop what runs when the rest of the period that is under way is held as a stall."""
+        at_ms = self.began_ms + (1.0 - share) * CFS_PERIOD_MS
+        yield self.env.timeout(max(at_ms - self.env.now, 0.0))
+        if self.held_stall == share:
+            self._settle()
+            self.left_ms = 0.0
+            stopped, self.stopped = self.stopped, self.env.event()
+            stopped.succeed()
 
     def _settle(self) -> None:
         """Draw on what is left for the work that is under way."""

@@ -13,10 +13,6 @@ CALLS = (1000, 900)
 SAME_MS = 1e-6
 # What is set at T holds in a real-time cell with a CU of its own for what its CU takes from the last slot before T on.
 UP_TO_A_SLOT_EARLIER = {"contention", "slower-host", "new-links", "short-queue-of-a-line", "held-mcs", "held-snr"}
-DISAGREE = {
-    "held-stall": "a stall is held from the next period on, it says, but is in the period under way",
-    "new-load": "after a change of the load the downlink begins a whole interval, from its last packet on",
-}
 
 
 def packets_apart(pair: Pair) -> float:
@@ -31,13 +27,7 @@ def packets_apart(pair: Pair) -> float:
     return worst
 
 
-CASES = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=DISAGREE[name]) if name in DISAGREE else ())
-    for name in ALL
-]
-
-
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL)
 def test_with_a_mechanism_at_work_every_packet_is_delivered_at_the_same_time(name: str) -> None:
     for pair in run_cells(ALL[name], 1, CALLS):
         errors = {figure: relative_error(figure, *both) for figure, both in figures(pair).items()}
