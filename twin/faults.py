@@ -83,6 +83,8 @@ class LinkFault(Fault):
         known = [gnb.cell for gnb in scenario.topology.gnbs]
         for cell in self.cells:
             _known("cells", cell, known)
+        if self.leg == "fronthaul" and self.rate_mbps is not None:
+            raise InputError("a fronthaul has no rate; leave it out", key="rate_mbps", value=self.rate_mbps)
         if self.added_ms == 0.0 and self.rate_mbps is None and self.noise is None:
             raise InputError("a link fault needs added_ms, rate_mbps or noise", key="added_ms", value=0.0)
 
@@ -104,7 +106,11 @@ class Faults(Mechanism):
 
     def __init__(self, faults: Sequence[Fault], streams: Streams, ran: RanState) -> None:
         self._faults, self._streams, self._ran = faults, streams, ran
-        self._legs: dict[tuple[int, str], list[LinkFault]] = {}  # what is wrong with a leg now
+        self._legs: dict[tuple[int, str], list[LinkFault]] = {}  # what is wrong with a line now
+        topology = ran.topology
+        self._first_of_cu = {
+            cell: cells[0] for cu in topology.cus for cells in [topology.cells_of_cu(cu)] for cell in cells
+        }
         self._dark_until = {host.name: 0 for host in ran.topology.hosts}
         self._dark_ms = {host.name: 0.0 for host in ran.topology.hosts}
         self._dark = dict.fromkeys(self._dark_ms, 0.0)
@@ -133,10 +139,11 @@ class Faults(Mechanism):
     def _degrade(self, fault: LinkFault, lasts_ms: int) -> Process:
         ran = self._ran
         cells = fault.cells or tuple(gnb.cell for gnb in ran.topology.gnbs)
+        lines = dict.fromkeys(self._line(cell, fault.leg) for cell in cells)
         ran.note("fault", f"{fault.leg} of {', '.join(map(str, cells))}", lasts_s=lasts_ms / 1000.0)
         for begins in (True, False):
             ran.catch_up()
-            for cell in cells:
+            for cell in lines:
                 wrong = self._legs.setdefault((cell, fault.leg), [])
                 if begins:
                     wrong.append(fault)
@@ -148,6 +155,10 @@ class Faults(Mechanism):
                 ran.plane.set_link(ran.row(cell), fault.leg, state)
             if begins:
                 yield ran.wait(lasts_ms)
+
+    def _line(self, cell: int, leg: str) -> int:
+        """Return the cell that stands for the line: cells of one CU share its backhaul."""
+        return self._first_of_cu[cell] if leg == "backhaul" else cell
 
     def _kill(self, fault: HostFailure | ProcessCrash, lasts_ms: int, rng: np.random.Generator) -> None:
         ran = self._ran

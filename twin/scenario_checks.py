@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from col.errors import InputError
 from twin.control_kinds import KINDS
-from twin.link_noise import LinkNoise
+from twin.link_noise import Distribution, LinkNoise
 from twin.parameters import CellParameters
 from twin.population import Population
 from twin.scenario_model import Scenario
@@ -46,12 +46,15 @@ def _check_places(scenario: Scenario) -> None:
 def _check_links(scenario: Scenario) -> None:
     """Refuse loads that a link of the scenario cannot carry: the twin would report the link, not what is studied."""
     links = scenario.links
-    capacity = min(links.midhaul_mbps, links.backhaul_mbps) / links.overhead
+    sharing = max(len(scenario.topology.cells_of_cu(cu)) for cu in scenario.topology.cus)
+    capacity = min(links.midhaul_mbps, links.backhaul_mbps / sharing) / links.overhead
+    shared = f", which {sharing} cells of a CU share," if links.backhaul_mbps / sharing < links.midhaul_mbps else ""
+    shared = shared if sharing > 1 else ""
     if (ues := scenario.part(Population)) is not None:
         if (most := ues.upper_ues * max(ues.dl_mbps, ues.ul_mbps)) > capacity:
             raise _fail(
                 scenario, "ues.upper_ues", ues.upper_ues, f"these UEs offer {most:g} Mbit/s; the slower of midhaul and "
-                f"backhaul carries {capacity:g}",
+                f"backhaul{shared} carries {capacity:g}",
             )  # fmt: skip
         return
     loads = {
@@ -62,7 +65,10 @@ def _check_links(scenario: Scenario) -> None:
     for key, mbps in loads.items():
         if mbps > capacity:
             raise _fail(
-                scenario, key, mbps, f"must be at most {capacity:g}, what the slower of midhaul and backhaul carries"
+                scenario,
+                key,
+                mbps,
+                f"must be at most {capacity:g}, what the slower of midhaul and backhaul{shared} carries",
             )
 
 
@@ -116,11 +122,16 @@ def _check_kinds(scenario: Scenario) -> None:
 
 
 def _check_fronthaul(scenario: Scenario) -> None:
-    """Refuse a fronthaul that is later than its receive window: every slot would be lost."""
+    """Refuse a fronthaul that is later than its receive window: every slot would be lost; and windows elsewhere."""
+    for leg in ("midhaul", "backhaul"):
+        if (other := scenario.part(LinkNoise, f"links.{leg}")) is not None and other.window_ms:
+            raise _fail(scenario, f"links.{leg}.window_ms", other.window_ms, "only a fronthaul has a receive window")
     noise = scenario.part(LinkNoise, "links.fronthaul")
-    if noise is None or not noise.window_ms or scenario.radio_mode != "rt" or noise.jitter_ms:
+    if noise is None or not noise.window_ms or scenario.radio_mode != "rt":
         return
-    if (delay := scenario.links.fronthaul_ms) > noise.window_ms:
+    if noise.jitter_ms and noise.distribution is not Distribution.UNIFORM:
+        return
+    if (delay := scenario.links.fronthaul_ms) - noise.jitter_ms > noise.window_ms:
         raise _fail(
             scenario,
             "links.fronthaul_ms",

@@ -26,8 +26,13 @@ def with_faults(*faults: Fault) -> Scenario:
     return replace(scenario, topology=replace(scenario.topology, mechanisms=frozenset(tables)), tables=tables)
 
 
-def run(*faults: Fault, windows: int = 6, seed: int = 3) -> RunRecord:
+def run(*faults: Fault, windows: int = 6, seed: int = 3, shared: bool = False) -> RunRecord:
+    """Run with faults; `shared`: gNBs 1 and 2 on one CU."""
     scenario = with_faults(*faults)
+    if shared:
+        gnbs = scenario.topology.gnbs
+        topology = replace(scenario.topology, gnbs=(gnbs[0], replace(gnbs[1], cu="1"), *gnbs[2:]))
+        scenario = replace(scenario, topology=topology)
     base = {control.name: control.reference for control in scenario.controls}
     return simulate(scenario, RunPlan(base=base, first_window=2000, windows=windows), seed=seed, run=1)
 
@@ -91,6 +96,17 @@ def test_a_link_fault_adds_delay_and_two_of_them_add_up() -> None:
         assert moved == pytest.approx(np.full(5, added), abs=0.5)
 
 
+def test_a_backhaul_that_cells_of_a_cu_share_is_wrong_for_both_until_the_last_fault_ends() -> None:
+    """Warm-up 0.5 s: the fault that names cell 1 ends at 3.5 s, that of cell 2 goes on."""
+    first = LinkFault(leg="backhaul", cells=(1,), at_s=1.5, lasts_s=1.5, added_ms=10.0)
+    second = LinkFault(leg="backhaul", cells=(2,), at_s=1.5, lasts_s=100.0, added_ms=20.0)
+    alone, both = (
+        run(*faults, windows=3, shared=True).metrics["dly_ul_2"] for faults in ((second,), (first, second, first))
+    )
+    assert alone[2] > 25.0
+    assert both[2] == pytest.approx(alone[2], abs=0.5)
+
+
 def test_faults_by_chance_are_exponential_on_a_stream_of_their_own() -> None:
     often = ProcessCrash(process="du_1", every_s=4.0, lasts_s=1.0, restart=QUICK)
     alone, beside = (
@@ -123,6 +139,7 @@ def test_a_live_run_meets_the_faults_that_a_planned_run_meets() -> None:
     [
         (HostFailure(host="h9", at_s=0.0, lasts_s=1.0), "none of that name; there are h1, h2"),
         (ProcessCrash(process="du_9", at_s=0.0, lasts_s=1.0), "none of that name; there are du_1, du_2"),
+        (LinkFault(leg="fronthaul", at_s=0.0, lasts_s=1.0, rate_mbps=10.0), "a fronthaul has no rate"),
         (
             LinkFault(leg="midhaul", cells=(7,), at_s=0.0, lasts_s=1.0, added_ms=1.0),
             "none of that name; there are 1, 2, 3, 4",
