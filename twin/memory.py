@@ -147,12 +147,15 @@ class _Container:
     def _start(self) -> None:
         self._started = self._ran.outages.starts(self.name)
         self._base_mb = self._mean_mb + self._par.base_sd_mb * float(np.clip(self._rng.standard_normal(), -3.0, 3.0))
-        self._peak_mb = self._base_mb
+        self._peak_mb = min(self._base_mb, self._limit_mb())
 
     def take_peak_mb(self) -> float:
-        """Return the peak use of this process, or of one that was killed since this was last asked [MB]."""
+        """Return the peak use of this process, or of one that was killed since this was last asked [MB].
+
+        It is never above the limit: what would be is killed. Where do() holds the use, that.
+        """
         peak, self._before_mb = max(self._peak_mb, self._before_mb), 0.0
-        return peak
+        return self._ran.held.get(f"memu_{self.name}", peak)
 
     def take_kills(self) -> int:
         """Return how often the process was killed since this was last asked."""
@@ -166,14 +169,16 @@ class _Container:
             self._start()
         if ran.outages.is_down(self.name, ran.now_ms):
             return
-        use_mb = self._use_mb()
-        limit_gb = ran.controls.get(f"mem_{self.name}", math.inf)
+        use_mb, limit_mb = self._use_mb(), self._limit_mb()
         due = ran.held.get(f"oom_{self.name}")  # do(): so many kills a window, whatever the limit
-        if use_mb > limit_gb * _MB_PER_GB if due is None else self._kills < due:
-            self._kill(use_mb, limit_gb)
+        if use_mb > limit_mb if due is None else self._kills < due:
+            self._kill(use_mb, limit_mb)
             return
         self._peak_mb = max(self._peak_mb, use_mb)
-        self._slow(self._par.slowdown(use_mb, limit_gb * _MB_PER_GB))
+        self._slow(self._par.slowdown(use_mb, limit_mb))
+
+    def _limit_mb(self) -> float:
+        return self._ran.controls.get(f"mem_{self.name}", math.inf) * _MB_PER_GB
 
     def _use_mb(self) -> float:
         ran, held = self._ran, self._ran.held.get(f"memu_{self.name}")
@@ -194,14 +199,14 @@ class _Container:
                     cu_factor=1.0 if self._is_du else factor,
                 )
 
-    def _kill(self, use_mb: float, limit_gb: float) -> None:
+    def _kill(self, use_mb: float, limit_mb: float) -> None:
         ran = self._ran
         outage_ms = self._par.restart.draw_ms(self._rng, ran.controls[f"cpu_{self.name}"])
         ran.take_down(self.name, ran.now_ms + outage_ms)
-        limit = {"limit_mb": limit_gb * _MB_PER_GB} if math.isfinite(limit_gb) else {}
+        limit = {"limit_mb": limit_mb} if math.isfinite(limit_mb) else {}
         ran.note("oom", self.name, use_mb=use_mb, outage_s=outage_ms / 1000.0, **limit)
         self._kills += 1
-        self._before_mb = max(self._before_mb, min(use_mb, limit_gb * _MB_PER_GB))
+        self._before_mb = max(self._before_mb, min(use_mb, limit_mb))
         self._start()
         ran.env.process(self._come_back(outage_ms))
 

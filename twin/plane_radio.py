@@ -38,6 +38,8 @@ _HELD_COLUMN = {
     "prb_ul": kr.M_HOLD_PRB_UL,
 }
 _HELD_SNR = ("sdl", "snr")
+_FINE = 65536.0
+"""SNR is summed up in whole parts of a dB, so that the sum is exact and does not depend on where calls are cut."""
 _MOST_PRBS = 275
 
 
@@ -253,7 +255,7 @@ class PlaneRadio:
             times = np.diff(np.clip(edges, self.now_ms, self.now_ms + step)).astype(np.float64)
         here = (self._attached & self._with_air[:, None])[:, :, None] * times
         for way in (0, 1):
-            self._seen[:, way] += (np.where(here > 0.0, snr[:, way], 0.0) * here).sum(axis=(1, 2))
+            self._seen[:, way] += (np.where(here > 0.0, np.rint(_FINE * snr[:, way]), 0.0) * here).sum(axis=(1, 2))
         for c in np.flatnonzero(self._with_air):
             cqi = np.searchsorted(self._tab[c, 0, kr.T_CQI, :15], snr[c, 0], side="right")
             self._seen[c, 2] += (cqi * here[c]).sum()
@@ -261,6 +263,8 @@ class PlaneRadio:
 
     def _take_radio_counters(self) -> dict[str, FloatArray]:
         columns = {name: self._seen[:, i].copy() for i, name in enumerate(RADIO_COUNTERS)}
+        for name in ("snr_sum_dl", "snr_sum_ul"):
+            columns[name] /= _FINE
         columns |= {name: self._radio_counters[:, i].copy() for i, name in enumerate(kr.RADIO_COUNTERS)}
         self._seen[:] = 0.0
         self._radio_counters[:] = 0.0

@@ -14,7 +14,7 @@ from twin.link_noise import LinkNoise
 from twin.live import LiveRun, LoadLaw, windows_table
 from twin.outages import Restart
 from twin.ran import RunPlan, RunRecord, simulate, trial_plan
-from twin.scenario import Scenario, load_scenario
+from twin.scenario import Scenario, load_scenario, parse_scenario
 from twin.streams import Streams
 
 QUICK = Restart(least_s=1.0, most_s=1.0)
@@ -105,6 +105,20 @@ def test_a_backhaul_that_cells_of_a_cu_share_is_wrong_for_both_until_the_last_fa
     )
     assert alone[2] > 25.0
     assert both[2] == pytest.approx(alone[2], abs=0.5)
+
+
+def test_what_fails_elsewhere_moves_no_digit_of_a_cells_radio() -> None:
+    """A fault cuts the frame; the sums of a window must not show where."""
+    brief = brief_scenario()
+    text = brief.to_toml() + "[channel]\n"
+    crash = '[[faults]]\nkind = "process"\nprocess = "du_4"\nevery_s = 0.5\nlasts_s = 0.3\n'
+    base = {control.name: control.reference for control in brief.controls}
+    plan = RunPlan(base=base, first_window=500, windows=2)
+    calm, cut = (simulate(parse_scenario(t.encode(), "t.toml"), plan, seed=3, run=1) for t in (text, text + crash))
+    assert len(cut.events) > 3
+    for name in ("snr_1", "sdl_2", "cqi_1", "mcs_ul_2"):
+        first, second = ({**record.metrics, **record.hidden}[name] for record in (calm, cut))
+        assert np.array_equal(first, second), name
 
 
 def test_faults_by_chance_are_exponential_on_a_stream_of_their_own() -> None:

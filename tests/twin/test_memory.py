@@ -115,6 +115,15 @@ def test_what_is_reported_is_a_peak_that_falls_only_with_the_process() -> None:
     assert record.metrics["memu_cu_1"][0] == pytest.approx(1000.0 * NEED_CU, abs=0.1)
 
 
+def test_no_process_is_seen_to_use_more_than_its_limit_or_anything_but_what_do_holds() -> None:
+    starved = run(2.0, windows=4)
+    assert starved.metrics["up_du_1"].max() == 0.0
+    assert starved.metrics["memu_du_1"] == pytest.approx(np.full(4, 2000.0))
+    base = {control.name: control.reference for control in scenario().controls}
+    plan = RunPlan(base=base, first_window=2000, windows=2, held={"memu_du_1": 1500.0})
+    assert simulate(scenario(), plan, seed=3, run=1).metrics["memu_du_1"].tolist() == [1500.0, 1500.0]
+
+
 def test_kills_that_are_held_come_once_a_window_whatever_the_limit_and_never_at_zero() -> None:
     base = {control.name: control.reference for control in scenario().controls} | {"mem_du_2": NEED_DU - 0.1}
     plan = RunPlan(base=base, first_window=2000, windows=2, held={"oom_du_1": 1.0, "oom_du_2": 0.0})
