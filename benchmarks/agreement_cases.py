@@ -52,6 +52,21 @@ class Case:
         ]
         return *start, *self.steps
 
+    def earlier(self, by_ms: int) -> Case:
+        """Return this case with everything that happens after its start so much earlier."""
+
+        def moved(step: Step) -> Step:
+            if step.time_ms == 0:
+                return step
+            values, named = step.values, dict(step.named)
+            if step.method.startswith("down_"):
+                values = values[0], values[1] - by_ms
+            if "resume_ms" in named:
+                named["resume_ms"] -= by_ms
+            return Step(step.time_ms - by_ms, step.method, values, named)
+
+        return replace(self, steps=tuple(moved(step) for step in self.steps))
+
 
 CASES: Mapping[str, Case] = {
     "unthrottled": Case(),

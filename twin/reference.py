@@ -24,7 +24,7 @@ from twin.reference_parts import CellRun, CuJob, Draws, Process, draw
 
 __all__ = ["CellRun", "Draws", "QuotaChange", "Ran", "Step", "draw", "simulate", "simulate_ran"]
 
-SETTLE_MS = 1000.0
+SETTLE_MS = 500.0
 """Time that the model runs on after its last slot, so that what was sent before has arrived or is lost."""
 
 

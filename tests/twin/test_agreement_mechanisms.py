@@ -9,10 +9,12 @@ from benchmarks.agreement import Pair, figures, relative_error, run_cells
 from benchmarks.agreement_cases import MECHANISMS, RADIO
 
 ALL = {**MECHANISMS, **RADIO}
-CALLS = (1000, 900)
+CALLS = (150, 450)
 SAME_MS = 1e-6
 # What is set at T holds in a real-time cell with a CU of its own for what its CU takes from the last slot before T on.
-UP_TO_A_SLOT_EARLIER = {"contention", "slower-host", "new-links", "short-queue-of-a-line", "held-mcs", "held-snr"}
+UP_TO_A_SLOT_EARLIER = {
+    "contention", "slower-host", "new-links", "short-queue-of-a-line", "held-mcs", "held-snr", "held-prbs",
+}  # fmt: skip
 
 
 def packets_apart(pair: Pair) -> float:
@@ -29,13 +31,13 @@ def packets_apart(pair: Pair) -> float:
 
 @pytest.mark.parametrize("name", ALL)
 def test_with_a_mechanism_at_work_every_packet_is_delivered_at_the_same_time(name: str) -> None:
-    for pair in run_cells(ALL[name], 1, CALLS):
+    for pair in run_cells(ALL[name].earlier(1000), 1, CALLS):
         errors = {figure: relative_error(figure, *both) for figure, both in figures(pair).items()}
 
-        assert len(pair.packets.downlink) > 200
+        assert len(pair.packets.downlink) > 100
         if name in UP_TO_A_SLOT_EARLIER:
-            assert max(errors.values()) < 0.005, errors
+            assert max(errors.values()) < 0.02, errors
         else:
-            # Counters of slots that straddle a call's end are booked whole, by one of the two a slot earlier.
-            assert max(errors.values()) < 0.0025, errors
+            # Of slots that straddle a call's end the two book PRBs and CPU time on different sides: one slot in 450.
+            assert max(errors.values()) < 0.008, errors
             assert packets_apart(pair) < SAME_MS
