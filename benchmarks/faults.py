@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import Settings, Yardstick, run_benchmark
+from benchmarks.common import NotHereError, Settings, Yardstick, run_benchmark
 from benchmarks.testbed.disk import small_disk
 from benchmarks.testbed.fault_cases import CASES, LAB_CASES
 from benchmarks.testbed.lab_world import LAB_WINDOW_S, open_lab_world
@@ -125,7 +125,7 @@ def measure(settings: Settings, yardstick: Yardstick) -> dict[str, Any]:
     """Run every case, some worlds side by side: most of the time they wait for windows."""
     docker = settings.backend == "docker"
     if docker and (why := why_no_engine()):
-        raise SystemExit(f"no lab can run here: {why}")
+        raise NotHereError(f"no lab can run here: {why}")
     window_s = LAB_WINDOW_S if docker else WALL_WINDOW_S
     rows = []
     with ProcessPoolExecutor(LABS_SIDE_BY_SIDE if docker else SIDE_BY_SIDE) as pool:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import Settings, Yardstick, run_benchmark
+from benchmarks.common import NotHereError, Settings, Yardstick, run_benchmark
 from benchmarks.testbed.lab_sweep import BATCHES, QUICK_BATCHES, Batch, Setting
 from benchmarks.testbed.own_engine import OwnEngine, why_no_engine
 from bridge.backends.base import Backend
@@ -129,7 +129,7 @@ def _open_lab() -> Iterator[Lab]:
 def measure(settings: Settings, yardstick: Yardstick) -> dict[str, Any]:
     """Sweep the lab, fit on what had CPU to spare, predict the rest."""
     if why := why_no_engine():
-        raise SystemExit(f"no lab can run here: {why}")
+        raise NotHereError(f"no lab can run here: {why}")
     batches = QUICK_BATCHES if settings.quick else BATCHES
     repeats, windows = (1, 2) if settings.quick else (REPEATS, WINDOWS)
     seen: dict[tuple[int, Setting], list[Means]] = {}

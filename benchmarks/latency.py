@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import Settings, Yardstick, run_benchmark
+from benchmarks.common import NotHereError, Settings, Yardstick, run_benchmark
 from benchmarks.testbed.lab_world import open_lab_world
 from benchmarks.testbed.own_engine import OwnEngine, why_no_engine
 from benchmarks.testbed.trial import target
@@ -48,7 +48,7 @@ def _world(settings: Settings) -> Iterator[World]:
             yield world
         return
     if why := why_no_engine():
-        raise SystemExit(f"no lab can run here: {why}")
+        raise NotHereError(f"no lab can run here: {why}")
     engine = OwnEngine()
     try:
         engine.start()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks import common
-from benchmarks.common import BARS, FIGURES, Settings, Yardstick, run_benchmark
+from benchmarks.common import BARS, FIGURES, NotHereError, Settings, Yardstick, run_benchmark
 
 MODULES = sorted(p.stem for p in Path(common.__file__).parent.glob("*.py") if p.stem not in {"__init__", "common"})
 
@@ -74,6 +74,20 @@ def test_a_figure_that_is_not_a_number_is_an_error() -> None:
 def test_a_missed_bar_fails_only_when_that_was_asked_for(norm: float, status: int) -> None:
     assert run_benchmark("speed", lambda *_: {"norm": norm}, []) == 0
     assert run_benchmark("speed", lambda *_: {"norm": norm}, ["--strict"]) == status
+
+
+def test_a_machine_that_cannot_run_a_benchmark_is_told_why_and_fails_it_only_where_it_must(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(*_: object) -> Mapping[str, Any]:
+        raise NotHereError("it takes root")
+
+    monkeypatch.delenv("CI", raising=False)
+    assert run_benchmark("lab", measure, ["--quick"]) == 0
+    assert run_benchmark("lab", measure, []) == 3
+    monkeypatch.setenv("CI", "true")
+    assert run_benchmark("lab", measure, ["--quick"]) == 3
+    assert capsys.readouterr().err.count("lab: skipped, it takes root") == 3
 
 
 def test_every_bar_belongs_to_a_figure_and_its_goal_is_no_easier_than_what_it_must_reach() -> None:
