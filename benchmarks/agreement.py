@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.agreement_cases import CASES, MECHANISMS, RADIO, Case
 from benchmarks.common import Settings, Yardstick, run_benchmark
+from benchmarks.packets.agreement_cases import CASES, MECHANISMS, RADIO, Case
 from twin.dataplane import Counters, DataPlane, PacketLog
 from twin.reference import CellRun, draw, simulate_ran
 from twin.streams import Streams

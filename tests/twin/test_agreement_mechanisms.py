@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.agreement import Pair, figures, relative_error, run_cells
-from benchmarks.agreement_cases import MECHANISMS, RADIO
+from benchmarks.packets.agreement_cases import MECHANISMS, RADIO
 
 ALL = {**MECHANISMS, **RADIO}
 CALLS = (150, 450)
