@@ -134,12 +134,22 @@ def _simulated(args: argparse.Namespace, progress: Progress) -> Simulation:
     from twin.job_pool import ProcessJobs
 
     if args.counterfactual is not None:
-        for option, given in {"SCENARIO": args.scenario, "--passive": args.passive, "--windows": args.windows}.items():
+        recorded = {
+            "SCENARIO": args.scenario,
+            "--passive": args.passive,
+            "--windows": args.windows,
+            "--seed": args.seed,
+        }
+        for option, given in {**recorded, "--runs": args.runs if args.runs != 1 else None}.items():
             if given:
                 raise InputError("is that of the simulation: leave it out", key=option, value=given)
+        if args.trace:
+            raise InputError("is not kept of a counterfactual: leave it out", key="--trace")
         return run_counterfactual(
             CounterfactualRequest(args.counterfactual, args.do, keep_controls=args.keep_controls), progress
         )
+    if args.keep_controls:
+        raise InputError("belongs to --counterfactual: leave it out", key="--keep-controls")
     if args.scenario is None:
         raise InputError("say which: a name ('rantwin scenarios' lists them) or a .toml file", key="SCENARIO")
     if args.trace_in is not None:
