@@ -17,6 +17,7 @@ from tui.simulate import Simulation
 from tui.simulate_panels import Plots, plots_of
 from tui.simulate_recorded import errors_of
 from tui.simulate_summary import effects_of, headline_of, statistics_of
+from twin.scenario import Scenario
 
 __all__ = ["simulation_page"]
 
@@ -103,13 +104,17 @@ def _effects(simulation: Simulation) -> str:
     if simulation.factual is None or simulation.recorded:
         return ""
     effects = effects_of(simulation)
-    rows = [(name, *(_number(effect[key]) for key in ("mean", "min", "max"))) for name, effect in effects.items()]
+    about = _about(simulation.scenario)
+    rows = [
+        (name, about.get(name, ("", ""))[0], *(_number(effect[key]) for key in ("mean", "min", "max")))
+        for name, effect in effects.items()
+    ]
     explain = (
         f"The runs of {simulation.factual_of} on the same noise, with do() from the first window on: what differs "
         "from what happened, over the windows. What is not here did not move at all."
     )
     return f'<p class="explain">{escape(explain)}</p>' + table(
-        ("variable", "mean effect", "least", "greatest"), rows[:_MOST_ROWS]
+        ("variable", "unit", "mean effect", "least", "greatest"), rows[:_MOST_ROWS]
     )
 
 
@@ -131,10 +136,15 @@ def _events(simulation: Simulation) -> str:
     return table(("at [s]", "run", "what", "about", "values"), rows) + more
 
 
+def _about(scenario: Scenario) -> dict[str, tuple[str, str]]:
+    """Return unit and description of every control and metric."""
+    about = {control.name: (control.unit, control.description) for control in scenario.controls}
+    return about | {metric.name: (metric.unit, metric.description) for metric in scenario.topology.metrics()}
+
+
 def _metrics(simulation: Simulation) -> str:
     scenario, windows = simulation.scenario, simulation.windows
-    about = {control.name: (control.unit, control.description) for control in scenario.controls}
-    about |= {metric.name: (metric.unit, metric.description) for metric in scenario.topology.metrics()}
+    about = _about(scenario)
     columns = [*windows.controls.items(), *windows.metrics.items()]
     rows = []
     for name, values in columns[:_MOST_ROWS]:
