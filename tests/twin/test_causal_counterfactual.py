@@ -125,3 +125,12 @@ def test_what_the_run_held_already_stays_held_until_the_counterfactual_intervene
             before, after = values(later.factual, name)[:2], values(later.record, name)[:2]
             assert np.array_equal(before, after, equal_nan=True), name
         assert values(later.record, "load_ul_1")[2:] == pytest.approx(1.0, abs=0.03)
+
+
+def test_who_is_attached_moves_the_mean_channel_of_a_cell_and_the_graph_says_so() -> None:
+    scenario = short("traffic-steering", "\n[channel]\n")
+    recorded = record_run(scenario, replace(plan_of(scenario), windows=2), seed=SEED)
+    for do in ({"nue_1": 5.0}, {"ho_p2": 2.0}):
+        result = counterfactual(recorded, do)
+        assert any(name.startswith("snr_") for name in result.moved())
+        assert result.moved() <= result.may_move(), do
