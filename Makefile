@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON =
 ARGS =
 TESTS =
-JOBS = 2
+JOBS = 3
 
 # Every test process has a core to itself: libraries that start a thread per core would only get in each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
