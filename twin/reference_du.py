@@ -251,7 +251,8 @@ class Du:
         ready = due + self.cell.dl_pipeline_ms
         if self.cell.lock_step is not None:  # the next message cannot carry what is not done yet
             ready = max(ready, self.env.now)
-        yield self.env.timeout(ready + self.fronthaul_ms + 1.0 - self.env.now)
+        at = ready + self.fronthaul_ms + 1.0
+        yield self.env.timeout(max(at - self.env.now, 0.0))
         self.deliver(packet)
 
     def _record(

@@ -163,6 +163,7 @@ MECHANISMS: Mapping[str, Case] = {
             _step("set_link", 0, "backhaul", LinkState(delay_ms=1.0, rate_mbps=30.0), at=1300),
         )
     ),
+    "no-pipeline": Case(cell=replace(_CELL, dl_pipeline_ms=0.0), du_cores=0.65),
     "new-load-up": Case(
         steps=(
             _step("set_load", 0, dl_mbps=10.0, ul_mbps=0.0),
