@@ -112,6 +112,8 @@ def simulate_command(args: argparse.Namespace) -> int:
     from tui.stopping import StoppableProgress, stoppable
 
     check_out(args.out)  # before it begins, not when it is done
+    if args.counterfactual is not None and args.out is not None and args.out.resolve() == args.counterfactual.resolve():
+        raise InputError("is the run that it is a counterfactual of", key="--out", value=str(args.out))
     try:
         with stoppable() as stopping:
             simulation = _simulated(args, StoppableProgress(choose_progress(quiet=args.quiet), stopping))

@@ -159,6 +159,13 @@ def test_a_counterfactual_of_a_folder_that_was_changed_is_refused(
     assert "does not happen again" in line
 
 
+def test_a_counterfactual_does_not_take_the_place_of_its_run(passive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (passive / "simulation.json").read_bytes()
+    words = ("--counterfactual", str(passive), "--do", "cpu_du_1=0.9", "--quiet")
+    assert "is the run that it is a counterfactual of" in said(capsys, *words, "--out", str(passive / "."))
+    assert (passive / "simulation.json").read_bytes() == before
+
+
 def recording(path: Path, rows: list[dict[str, Any]]) -> Path:
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
