@@ -12,7 +12,7 @@ Semantics (what `twin.reference` states again, packet by packet, on SimPy):
   `deadline_ms` it is lost and the data stay queued. After a stall longer than 1 ms the next grants of each direction,
   one for each slot served among the last `inflight_slots` + 2 but at most `inflight_slots`, are HARQ retransmissions
   without new data. Downlink data are delivered at n + `dl_pipeline_ms` + fronthaul delay + 1 ms (the slot on the
-  air), uplink data leave for the CU when the slot ends.
+  air) but not before the slot's processing ends, which is when uplink data leave for the CU.
 * In lock-step (`twin.lock_step`) there are no slots that are late, skipped or lost, and no retransmissions after
   stalls. Slot k starts at s_k, uplink must be `ul_grant_ms` old at s_k, and downlink data of a slot that ends at e
   are delivered at max(s_k + `dl_pipeline_ms`, e) + fronthaul delay + 1 ms. The noise of its demand is that of ms

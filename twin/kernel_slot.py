@@ -257,7 +257,7 @@ def finish(
                     if way == 0:
                         admit_downlink(c, done, p, s, k, cnt, sent, ready, f1)
                         if real_time:
-                            at = a + p[P_DL_PIPE] + p[P_FH] + 1.0
+                            at = max(a + p[P_DL_PIPE] + p[P_FH] + 1.0, done)
                         else:
                             at = max(a + p[P_DL_PIPE], done) + p[P_FH] + 1.0
                     else:

@@ -29,10 +29,7 @@ def packets_apart(pair: Pair) -> float:
     return worst
 
 
-EARLY = pytest.mark.xfail(strict=True, reason="with a short pipeline, slots that end late deliver before they end")
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=EARLY if name == "no-pipeline" else ()) for name in ALL])
+@pytest.mark.parametrize("name", ALL)
 def test_with_a_mechanism_at_work_every_packet_is_delivered_at_the_same_time(name: str) -> None:
     for pair in run_cells(ALL[name].earlier(1000), 1, CALLS):
         errors = {figure: relative_error(figure, *both) for figure, both in figures(pair).items()}
