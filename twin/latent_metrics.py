@@ -90,7 +90,7 @@ def latent_metrics(counters: Mapping[str, FloatArray], topology: Topology, ues: 
     for cu in topology.cus:
         rows = [row_of[cell] for cell in topology.cells_of_cu(cu)]
         sums = {name: float(counters[name][rows].sum()) for name in _OF_CUS}
-        span = float(elapsed[rows[0]])
+        span = float(elapsed[rows[0]]) or math.nan
         out[f"wd_cu_{cu}"] = sums["cpu_ms_cu"] / span
         out[f"ps_cu_{cu}"] = CFS_PERIOD_MS * sums["stall_ms_cu"] / span
         packets = sums["cu_packets"]

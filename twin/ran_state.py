@@ -209,7 +209,8 @@ class RanState:
     def read(self) -> dict[str, float]:
         """Return the metrics of cells, CUs and mechanisms since they were last read."""
         self.catch_up()
-        self._elapsed_ms, self._read_at = float(self.now_ms - self._read_at), self.now_ms
+        # Of no time at all, between two interventions at once, every mean is missing.
+        self._elapsed_ms, self._read_at = float(self.now_ms - self._read_at) or math.nan, self.now_ms
         counters = self.plane.take_counters().columns
         for part, total in self._cpu_ms.items():
             total += counters[f"cpu_ms_{part}"]

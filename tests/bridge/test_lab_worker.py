@@ -51,15 +51,19 @@ def test_a_full_queue_drops_what_comes_and_counts_it() -> None:
 
 
 def test_a_datagram_arrived_when_the_kernel_had_it_and_not_when_somebody_looked() -> None:
+    late_ns = []
     with open_socket(0, stamps=True) as receiver, open_socket(0) as sender:
-        before = monotonic_ns()
-        send(sender, packet(1), ("127.0.0.1", receiver.getsockname()[1]))
-        after = monotonic_ns()
-        sleep(0.2)
-        ((data, arrived),) = drain_stamped(receiver)
-    assert data == packet(1)
-    # Two clocks are read one after the other: another process may have its turn in between.
-    assert before - 50_000_000 < arrived < after + 100_000_000
+        for number in range(200):
+            send(sender, packet(number), ("127.0.0.1", receiver.getsockname()[1]))
+            sent = monotonic_ns()
+            sleep(0.2)
+            ((data, arrived),) = drain_stamped(receiver)
+            assert data == packet(number)
+            late_ns.append(arrived - sent)
+            # A kernel that stamps for nobody else begins a moment after it was asked.
+            if abs(late_ns[-1]) < 100_000_000:
+                return
+    raise AssertionError(f"every stamp is that of the look: {late_ns[-5:]} ns after")
 
 
 def test_grants_fill_slots_one_after_the_other_up_to_the_frame() -> None:
