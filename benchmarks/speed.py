@@ -2,8 +2,10 @@
 
 Four gNBs with three UEs each, 10 Mbit/s of packets down and 10 up per gNB. `norm` is the data plane with plenty of CPU,
 `norm_throttled` with quotas that throttle DU and CU, `norm_twin` whole trials of the default scenario (control plane,
-windows and metrics included, warm-up and settling time counted as simulated), `norm_plain` the data plane without its
-compiler. Every repetition runs all of them between two samples of the yardstick; the figures are medians.
+windows and metrics included, warm-up and settling time counted as simulated), `norm_steering_3` and `_10` trials of
+traffic-steering that begin with 3 and 10 UEs a cell, which share 10 + 10 Mbit/s, come, go and are handed over,
+`norm_plain` the data plane without its compiler. Every repetition runs all of them between two samples of the
+yardstick; the figures are medians.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,7 +24,8 @@ from benchmarks.agreement import streams
 from benchmarks.common import Settings, Yardstick, run_benchmark
 from twin.dataplane import DataPlane
 from twin.parameters import CellParameters
-from twin.scenario import load_scenario
+from twin.population import Population, Start
+from twin.scenario import Scenario, load_scenario
 from twin.twin import Twin
 
 __all__ = ["main", "measure", "simulated_s_per_cpu_s"]
@@ -67,6 +71,19 @@ def plain_simulated_s_per_cpu_s(seed: int) -> float:
     return float(done.stdout)
 
 
+def steering(ues: int) -> Scenario:
+    """Return traffic-steering with cells that begin with so many UEs, at the load of the other workloads."""
+    scenario = load_scenario("traffic-steering")
+    walk = scenario.part(Population)
+    assert walk is not None
+    walk = replace(
+        walk, start=Start.ATTACHED, upper_ues=ues + 2, dl_mbps=10.0 / ues, ul_mbps=10.0 / ues,
+        gain_probability=0.1, lose_probability=0.1, gain_probability_of={},
+    )  # fmt: skip
+    gnbs = tuple(replace(gnb, ues=ues) for gnb in scenario.topology.gnbs)
+    return replace(scenario, topology=replace(scenario.topology, gnbs=gnbs), tables={**scenario.tables, "ues": walk})
+
+
 def workloads(settings: Settings) -> dict[str, Callable[[], float]]:
     """Return what is measured in this process, by key: each call simulates some seconds and returns how many."""
     frames = 1 if settings.quick else 4
@@ -79,19 +96,23 @@ def workloads(settings: Settings) -> dict[str, Callable[[], float]]:
 
         return advance
 
-    scenario = load_scenario("cpu-allocation")
-    twin = Twin(scenario, settings.seed)
     windows = 1 if settings.quick else 5
-    trial_s = scenario.window.warmup_s + scenario.window.settle_s + windows * scenario.window.length_s
 
-    def trial() -> float:
-        twin.trial(twin.confirmed, windows)
-        return trial_s
+    def trials_of(scenario: Scenario) -> Callable[[], float]:
+        twin = Twin(scenario, settings.seed)
+        trial_s = scenario.window.warmup_s + scenario.window.settle_s + windows * scenario.window.length_s
+
+        def trial() -> float:
+            twin.trial(twin.confirmed, windows)
+            return trial_s
+
+        return trial
 
     return {
         "norm": frames_of(data_plane(settings.seed)),
         "norm_throttled": frames_of(data_plane(settings.seed, du_cores=0.65, cu_cores=0.42)),
-        "norm_twin": trial,
+        "norm_twin": trials_of(load_scenario("cpu-allocation")),
+        **{f"norm_steering_{ues}": trials_of(steering(ues)) for ues in (3, 10)},
     }
 
 
